@@ -1,0 +1,195 @@
+"""Everything that can be set, from the environment; the README explains each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from reasoning_site import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# ------------------------------------------------------------------ the site
+
+DEBUG = env.flag("DEBUG", default=False)
+DATA_DIR = env.path("DATA_DIR", BASE_DIR / "data")
+SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret-key.txt")
+SECRET_KEY_GENERATED = not env.text("SECRET_KEY")
+PORT = env.whole("PORT", 8000)
+HTTPS = env.flag("HTTPS", default=False)
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", 1, at_least=1)
+ALLOW_GUESTS = env.flag("ALLOW_GUESTS", default=True)
+LOG_LEVEL = env.choice(
+    "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+)
+
+# ------------------------------------------------------------------ the model
+
+LLM_BASE_URL = env.http_url("LLM_BASE_URL")
+LLM_API_KEY = env.text("LLM_API_KEY")
+LLM_MODEL = env.text("LLM_MODEL")
+LLM_TOOL_PROTOCOL = env.choice("LLM_TOOL_PROTOCOL", "native", ("native", "nous"))
+LLM_MAX_INPUT_TOKENS = env.whole("LLM_MAX_INPUT_TOKENS", 30_000, at_least=256)
+LLM_FIRST_CHUNK_TIMEOUT = env.seconds("LLM_FIRST_CHUNK_TIMEOUT", 120)
+LLM_CHUNK_TIMEOUT = env.seconds("LLM_CHUNK_TIMEOUT", 60)
+TOOL_TIMEOUT = env.seconds("TOOL_TIMEOUT", 60)
+BUILTIN_MODEL_PATH = env.text("BUILTIN_MODEL_PATH")
+SCRIPTED_AGENT = env.text("SCRIPTED_AGENT")
+EXTRA_TOOLS = env.words("EXTRA_TOOLS")
+
+# ------------------------------------------------------------------ bounds
+
+MAX_RUNS = env.whole("MAX_RUNS", 64, at_least=1)
+MAX_RUNS_PER_USER = env.whole("MAX_RUNS_PER_USER", 8, at_least=1)
+MAX_QUEUED_RUNS = env.whole("MAX_QUEUED_RUNS", 20, at_least=1)
+MAX_SOCKETS_PER_USER = env.whole("MAX_SOCKETS_PER_USER", 50, at_least=1)
+MAX_SOCKETS_PER_ADDRESS = env.whole("MAX_SOCKETS_PER_ADDRESS", 200, at_least=1)
+MAX_MESSAGES_PER_MINUTE = env.whole("MAX_MESSAGES_PER_MINUTE", 60, at_least=1)
+MAX_EVENTS_PER_RUN = env.whole("MAX_EVENTS_PER_RUN", 200_000, at_least=100)
+MAX_ANSWER_BYTES = env.whole("MAX_ANSWER_BYTES", 4 * 2**20, at_least=1024)
+OUTBOX_BYTES = env.whole("OUTBOX_BYTES", 2**20, at_least=1024)
+
+# ------------------------------------------------------------------ the beat
+
+HEARTBEAT_SECONDS = env.seconds("HEARTBEAT_SECONDS", 3)
+TAKEOVER_SECONDS = env.seconds("TAKEOVER_SECONDS", 10)
+POSITION_CHECK_SECONDS = env.seconds("POSITION_CHECK_SECONDS", 2)
+
+# ------------------------------------------------------------------ Django
+
+INSTALLED_APPS = [
+    "daphne",  # first: it makes `runserver` speak ASGI
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "servestatic",
+    "channels",
+    "chat",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "reasoning_site.csp.content_security_policy",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "reasoning_site.urls"
+ASGI_APPLICATION = "reasoning_site.asgi.application"
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASE_POOL_SIZE = env.whole("DATABASE_POOL_SIZE", 16, at_least=2)
+DATABASES = {
+    "default": env.database("DATABASE_URL", DATA_DIR / "db.sqlite3", DATABASE_POOL_SIZE)
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_HOST = env.redis_host("REDIS_URL")
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_HOST], "prefix": "reasoning-site"},
+    }
+    if REDIS_HOST
+    else {
+        "BACKEND": "channels.layers.InMemoryChannelLayer",
+        "CONFIG": {"capacity": 10_000},
+    }
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{validator}"}
+    for validator in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "/"
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = env.path("STATIC_ROOT", DATA_DIR / "static")
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "reasoning_site.storage.ModuleManifestStorage"},
+}
+SERVESTATIC_ALLOW_ALL_ORIGINS = False
+
+# ------------------------------------------------------------------ security
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_HTTPONLY = False  # the page reads it and sends X-CSRFToken
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+if HTTPS:
+    # The proxy in front must set this header itself; deploy/nginx.conf does.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    # Subdomains and browsers' preload lists are for the owner of the domain to decide.
+    SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20
+
+# ------------------------------------------------------------------ logging
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "format": "{asctime} {levelname:<7} {name} {message}",
+            "style": "{",
+        },
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+    },
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        "chat": {"level": LOG_LEVEL},
+        "reasoning_site": {"level": LOG_LEVEL},
+        "django": {"level": "INFO"},
+        # These write whole requests, addresses with keys among them.
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+        "openai": {"level": "WARNING"},
+    },
+}
