@@ -1,0 +1,188 @@
+"""Rows. Invariants are constraints; only `store.py` and `journal.py` read and write."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+
+class Session(models.Model):
+    """A conversation: the unit of ownership and listing."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True
+    )
+    # Who a guest is: a random key kept in the browser's cookie session.
+    guest_key = models.CharField(max_length=64, blank=True)
+    title = models.CharField(max_length=200, blank=True)
+    agent_name = models.CharField("agent", max_length=64)
+    pinned = models.BooleanField(default=False)
+    archived = models.BooleanField(default=False)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="session_has_one_owner",
+                condition=models.Q(owner=None) ^ models.Q(guest_key=""),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["owner", "-updated_at"], name="session_by_owner"),
+            models.Index(fields=["guest_key", "-updated_at"], name="session_by_guest"),
+        ]
+        ordering: ClassVar = ["-updated_at"]
+
+    def __str__(self) -> str:
+        return self.title or str(self.id)
+
+
+class Run(models.Model):
+    """One prompt and everything the agent did about it.
+
+    `epoch` grows whenever the run is started, taken over or stopped: a write with an
+    old epoch matches no row. `last_seq` is the seq of the last event in the log.
+    """
+
+    class Status(models.TextChoices):
+        """Where a run is in its life."""
+
+        QUEUED = "queued"
+        RUNNING = "running"
+        FINISHED = "finished"
+
+    class Reason(models.TextChoices):
+        """Why a run ended."""
+
+        ANSWERED = "answered"
+        STOPPED = "stopped"
+        FAILED = "failed"
+        MAX_ITERATIONS = "max_iterations"
+        SERVER_LOST = "server_lost"
+        WITHDRAWN = "withdrawn"
+
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="runs")
+    number = models.PositiveIntegerField()
+    # NULL where the client named none, so that many such runs are no conflict.
+    client_id = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
+    prompt = models.TextField()
+    agent_name = models.CharField("agent", max_length=64)
+    enable_reasoning = models.BooleanField(default=True)
+    retry_of = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="retries"
+    )
+    status = models.CharField(
+        max_length=16, choices=Status.choices, default=Status.QUEUED
+    )
+    reason = models.CharField(max_length=16, choices=Reason.choices, blank=True)
+    error = models.JSONField(null=True, blank=True)
+    epoch = models.PositiveIntegerField(default=0)
+    last_seq = models.PositiveBigIntegerField(default=0)
+    # The process that drives the run, and when (the database's clock) it last said so.
+    process = models.CharField(max_length=64, blank=True)
+    heartbeat = models.DateTimeField(null=True, blank=True)
+    # Takeovers since the last finished step: a run that kills its servers must end.
+    takeovers = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    duration_ms = models.PositiveBigIntegerField(null=True, blank=True)
+    input_tokens = models.PositiveIntegerField(null=True, blank=True)
+    output_tokens = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["session", "number"], name="run_number_unique"
+            ),
+            models.UniqueConstraint(
+                fields=["session", "client_id"], name="run_client_id_unique"
+            ),
+            models.UniqueConstraint(
+                fields=["session"],
+                name="one_run_at_a_time",
+                condition=models.Q(status="running"),
+            ),
+            models.CheckConstraint(
+                name="run_reason_when_finished",
+                condition=models.Q(status="finished") ^ models.Q(reason=""),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["status", "heartbeat"],
+                name="run_unfinished",
+                condition=~models.Q(status="finished"),
+            ),
+        ]
+        ordering: ClassVar = ["session", "number"]
+
+    def __str__(self) -> str:
+        return f"{self.session} #{self.number}"
+
+
+class Event(models.Model):
+    """The log: `payload` is the event's JSON text exactly as it goes over the wire."""
+
+    pk = models.CompositePrimaryKey("run_id", "seq")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    seq = models.PositiveBigIntegerField()
+    kind = models.CharField(max_length=16)
+    payload = models.TextField()
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering: ClassVar = ["run_id", "seq"]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}/{self.seq} {self.kind}"
+
+
+class Step(models.Model):
+    """A finished step, written once, with the event that finished it (`seq`)."""
+
+    class Type(models.TextChoices):
+        """What a step is."""
+
+        THOUGHT = "thought"
+        TOOL_USE = "tool_use"
+        TOOL_RESULT = "tool_result"
+        FINAL_ANSWER = "final_answer"
+        ERROR = "error"
+
+    class Status(models.TextChoices):
+        """How a step ended."""
+
+        OK = "ok"
+        ERROR = "error"
+        STOPPED = "stopped"
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    step = models.PositiveIntegerField()
+    seq = models.PositiveBigIntegerField()
+    type = models.CharField(max_length=16, choices=Type.choices)
+    iteration = models.PositiveIntegerField()
+    content = models.TextField(blank=True)
+    tool_name = models.CharField(max_length=200, blank=True)
+    call_id = models.CharField(max_length=100, blank=True)
+    tool_input = models.JSONField(null=True, blank=True)
+    status = models.CharField(max_length=16, choices=Status.choices)
+    started_at = models.DateTimeField()
+    duration_ms = models.PositiveBigIntegerField()
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "step"], name="step_unique"),
+        ]
+        ordering: ClassVar = ["run", "step"]
+
+    def __str__(self) -> str:
+        return f"{self.run} step {self.step}: {self.type}"
