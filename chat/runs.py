@@ -1,0 +1,287 @@
+"""The verbs: ask, retry, stop, recover. Runs belong to this, never to a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Coroutine
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from chat import store
+from chat.agents import registry
+from chat.agents.base import AgentError, Exchange, Failure, Part, PartStarted
+from chat.database import db
+from chat.fanout import Hub
+from chat.journal import TRANSIENT, Journal, RunLog, RunLostError
+from chat.models import Run, Step
+from chat.protocol import Chat, ProtocolError, message
+from chat.recorder import Recorder
+from chat.store import Asked, Claimed, Committed, Identity
+
+logger = logging.getLogger(__name__)
+
+MAX_HISTORY: Final = 50  # earlier runs handed to an agent, which cuts them to its model
+MAX_TAKEOVERS: Final = 3  # without finishing a step; then the run has failed
+CLAIMS_AT_ONCE: Final = 8  # taken in one round of looking for work
+
+INTERNAL: Final = Failure(
+    "internal", "Something went wrong inside the site. It has been logged.", True
+)
+ABANDONED: Final = Failure(
+    "internal",
+    "The servers working on this answer were lost several times. Try again later.",
+    True,
+)
+TOO_LONG: Final = "This answer took more steps than this site allows and was ended."
+LOST_CALL: Final = (
+    "The server was lost while {tool} was being called. It is not known whether the"
+    " call took effect, so it was not repeated. Press Continue to go on from here."
+)
+
+
+class Runs:
+    """The runs that this process drives, and the verbs that begin and end any run."""
+
+    def __init__(self, hub: Hub, journal: Journal) -> None:
+        self._hub = hub
+        self._journal = journal
+        self.process = f"{socket.gethostname()[:24]}:{os.getpid()}:{uuid4().hex[:12]}"
+        self._driving: dict[int, asyncio.Task[None]] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+        self._closing = False
+
+    # ------------------------------------------------------------ verbs
+
+    async def ask(self, session_id: UUID, who: Identity, chat: Chat) -> Asked:
+        """Queue a message; return when it is committed. It starts when it can.
+
+        Raises ProtocolError and NotYoursError.
+        """
+        if chat.agent_name is not None and chat.agent_name not in registry.names():
+            known = ", ".join(sorted(registry.names()))
+            raise ProtocolError(
+                "unknown_agent", f"There is no such agent. Try: {known}."
+            )
+        asked = await db(
+            store.ask,
+            session_id,
+            who,
+            prompt=chat.message,
+            agent_name=chat.agent_name,
+            enable_reasoning=chat.enable_reasoning,
+            client_id=chat.client_id,
+            max_queued=settings.MAX_QUEUED_RUNS,
+        )
+        self._asked(session_id, asked)
+        return asked
+
+    async def retry(self, session_id: UUID, who: Identity, number: int) -> Asked:
+        """Queue a finished run's prompt again. Raises as `ask`."""
+        asked = await db(store.retry, session_id, who, number, settings.MAX_QUEUED_RUNS)
+        self._asked(session_id, asked)
+        return asked
+
+    async def stop(
+        self, session_id: UUID, who: Identity, number: int | None, seen: int | None
+    ) -> None:
+        """End a run, wherever it is driven. Raises ProtocolError, NotYoursError."""
+        stopped = await db(store.stop, session_id, who, number, seen)
+        self._publish(stopped.written)
+        self._hub.nudge([stopped.run_id])
+        self._spawn(self._start_next(session_id))
+
+    def give_up(self, run_ids: list[int]) -> None:
+        """Stop driving these runs, if this process does: they are not its any more."""
+        for run_id in run_ids:
+            task = self._driving.get(run_id)
+            if task is not None:
+                task.cancel()
+
+    # ------------------------------------------------------------ keeping runs alive
+
+    async def renew(self) -> None:
+        """Say that this process is alive; give up what others have taken."""
+        if self._driving:
+            lost = await db(store.renew, self.process, list(self._driving))
+            self.give_up(list(lost))
+
+    async def recover(self) -> None:
+        """Take over abandoned runs and start waiting ones, as far as there is room."""
+        older_than = timedelta(seconds=settings.TAKEOVER_SECONDS)
+        if self._room:
+            for run_id in await db(store.abandoned, older_than, CLAIMS_AT_ONCE):
+                claimed = await db(store.take_over, run_id, self.process, older_than)
+                if claimed is not None:
+                    logger.warning("taking over run %s", run_id)
+                    self._begin(claimed)
+        if self._room:
+            for session_id in await db(store.waiting_sessions, CLAIMS_AT_ONCE):
+                await self._start_next(session_id)
+
+    async def close(self) -> None:
+        """Stop driving; the runs stay open in the log."""
+        self._closing = True
+        tasks = [*self._driving.values(), *self._background]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def hand_over(self) -> None:
+        """Let other processes claim this one's runs at once, not after a silence."""
+        try:
+            async with asyncio.timeout(2):
+                await db(store.release, self.process)
+        except (TimeoutError, DatabaseError) as error:
+            logger.warning("could not hand the runs over: %s", error)
+
+    # ------------------------------------------------------------ driving
+
+    @property
+    def _room(self) -> int:
+        return max(0, settings.MAX_RUNS - len(self._driving))
+
+    def _asked(self, session_id: UUID, asked: Asked) -> None:
+        if asked.written is None:
+            return
+        self._publish(asked.written)
+        if asked.title is not None:
+            data = {"session_id": str(session_id), "title": asked.title}
+            self._hub.announce(session_id, message("session", data))
+        self._spawn(self._start_next(session_id))
+
+    def _publish(self, written: Committed) -> None:
+        self._hub.publish([(written.session_id, written.frame)])
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _start_next(self, session_id: UUID) -> None:
+        if self._closing or not self._room:
+            return  # whoever has room finds it in `recover`
+        try:
+            claimed = await db(
+                store.start_next, session_id, self.process, settings.MAX_RUNS_PER_USER
+            )
+        except DatabaseError as error:
+            logger.warning("could not start the next run, will try again: %s", error)
+            return
+        if claimed is not None:
+            self._begin(claimed)
+
+    def _begin(self, claimed: Claimed) -> None:
+        self._publish(claimed.written)
+        run = claimed.run
+        task = asyncio.create_task(self._drive(claimed), name=f"run {run.pk}")
+        self._driving[run.pk] = task
+        task.add_done_callback(lambda _: self._ended(run))
+
+    def _ended(self, run: Run) -> None:
+        self._driving.pop(run.pk, None)
+        if not self._closing:
+            self._spawn(self._start_next(run.session_id))
+
+    async def _drive(self, claimed: Claimed) -> None:
+        """Have the agent answer, and write what it does. Ends the run, or is cancelled."""
+        run = claimed.run
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (a coroutine runs in a task)
+        log = self._journal.open(run, lambda _: task.cancel())
+        try:
+            await self._record(claimed, log)
+            await log.committed()
+        except RunLostError:
+            logger.info("run %s is not ours any more", run.pk)
+        except asyncio.CancelledError:
+            if log.lost is None and self._closing:
+                raise
+            logger.info("run %s was given up", run.pk)
+        finally:
+            self._journal.release(log)
+
+    async def _record(self, claimed: Claimed, log: RunLog) -> None:
+        run = claimed.run
+        recorder = Recorder(
+            log, next_step=claimed.next_step, max_bytes=settings.MAX_ANSWER_BYTES
+        )
+        if claimed.lost_call and not registry.is_repeatable(claimed.lost_call):
+            lost = LOST_CALL.format(tool=claimed.lost_call)
+            recorder.end("server_lost", error=Failure("tool_failed", lost, True))
+            return
+        if run.takeovers >= MAX_TAKEOVERS:
+            recorder.end("failed", error=ABANDONED)
+            return
+        try:
+            await self._listen(claimed, log, recorder)
+        except AgentError as error:
+            recorder.end("failed", error=error.failure)
+        except (RunLostError, asyncio.CancelledError):
+            raise
+        except Exception:
+            logger.exception("run %s failed", run.pk)
+            recorder.end("failed", error=INTERNAL)
+
+    async def _listen(self, claimed: Claimed, log: RunLog, recorder: Recorder) -> None:
+        """Write down what the agent says until it has ended."""
+        run = claimed.run
+        try:
+            agent = registry.create(run.agent_name)
+        except KeyError:
+            message = f"The agent {run.agent_name!r} is not there any more."
+            raise AgentError("unknown_agent", message) from None
+        history, done = await self._memory(run, claimed.steps)
+        stream = agent.run_with_reasoning_stream(run.prompt, history, done=done)
+        async with aclosing(stream):
+            async for event in stream:
+                recorder.record(event)
+                if log.last_seq > settings.MAX_EVENTS_PER_RUN:
+                    raise AgentError("model_error", TOO_LONG)
+                if log.crowded or (
+                    type(event) is PartStarted and event.type == "tool_result"
+                ):
+                    await log.committed()
+
+    async def _memory(
+        self, run: Run, steps: list[Step]
+    ) -> tuple[list[Exchange], list[Part]]:
+        """Earlier exchanges, and what this answer has so far: both for the agent."""
+        earlier = await _patiently(store.history, run, MAX_HISTORY)
+        continued = await _patiently(store.steps_to_continue, run)
+        history = [Exchange(prompt, tuple(_parts(of))) for prompt, of in earlier]
+        return history, _parts([*continued, *steps])
+
+
+async def _patiently(query: Any, *args: Any) -> Any:
+    """`db(query, …)`, again while the database is away."""
+    while True:
+        try:
+            return await db(query, *args)
+        except TRANSIENT as error:
+            logger.warning("the database is away, trying again: %s", error)
+            await asyncio.sleep(1)
+
+
+def _parts(steps: list[Step]) -> list[Part]:
+    """What an agent remembers of steps: not errors, nor what was cut short."""
+    return [
+        Part(
+            step.type,  # type: ignore[arg-type]  (its choices are the literals)
+            step.iteration,
+            step.content,
+            step.status,  # type: ignore[arg-type]  (its choices are the literals)
+            step.tool_name,
+            step.call_id,
+            step.tool_input,
+        )
+        for step in steps
+        if step.type != "error" and (step.status == "ok" or step.type == "tool_result")
+    ]
