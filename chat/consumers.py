@@ -1,0 +1,296 @@
+"""The socket: decode a frame, do one verb, encode the answer. No handler waits long."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from typing import Any, Final, assert_never
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from channels.consumer import get_handler_name
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.utils import await_many_dispatch
+from django.conf import settings
+from django.db import DatabaseError
+from django.http.request import split_domain_port, validate_host
+
+from chat import identity, runtime, store
+from chat.agents import registry
+from chat.bounds import TooManyError
+from chat.database import db
+from chat.protocol import (
+    CLOSE_FORBIDDEN,
+    CLOSE_NO_SUCH_SESSION,
+    CLOSE_NOT_SIGNED_IN,
+    CLOSE_NOT_THIS_PROTOCOL,
+    CLOSE_OVERLOADED,
+    CLOSE_TOO_MANY,
+    HEARTBEAT_INTERVAL,
+    MAX_BAD_FRAMES,
+    PROTOCOL_VERSION,
+    Chat,
+    Command,
+    History,
+    Interrupt,
+    Ping,
+    ProtocolError,
+    Retry,
+    Subscribe,
+    decode_command,
+    message,
+)
+from chat.store import Identity, NotYoursError
+from chat.viewers import SocketViewer, TooSlowError
+
+logger = logging.getLogger(__name__)
+
+AWAY: Final = ProtocolError(
+    "internal", "The database is away. Try again in a moment.", retryable=True
+)
+
+
+class Refused(Exception):  # noqa: N818  (not an error: an answer)
+    """The socket is to be closed with `code`."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    """One socket at `ws/chat/<session_id>`."""
+
+    who: Identity
+    session_id: UUID
+    viewer: SocketViewer
+
+    async def __call__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[dict[str, Any]]],
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        """Live until the socket closes; whatever happens, leave nothing behind.
+
+        Channels' own would give each socket a channel of the layer (ours has one hub
+        per process), and would skip the cleaning up when a handler raises.
+        """
+        self.scope = scope
+        self.base_send = send
+        self.runtime = runtime.current()
+        self.closed = False
+        self.bad_frames = 0
+        self.pump: asyncio.Task[None] | None = None
+        with ExitStack() as self.held:
+            try:
+                await await_many_dispatch([receive], self.dispatch)
+            except StopConsumer:
+                pass
+            finally:
+                self.closed = True
+                if self.pump is not None:
+                    self.pump.cancel()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Call the handler; without Channels' hop through the shared ORM thread."""
+        await getattr(self, get_handler_name(message))(message)
+
+    async def websocket_connect(self, message: dict[str, Any]) -> None:
+        """Accept, and then say why not where it must be so (a browser could not see it)."""
+        await self.accept()
+        try:
+            await self._enter()
+        except Refused as refused:
+            await self._hang_up(refused.code)
+        except NotYoursError:
+            await self._hang_up(CLOSE_NO_SUCH_SESSION)
+        except TooManyError:
+            await self._hang_up(CLOSE_TOO_MANY)
+        except DatabaseError as error:
+            logger.warning("no socket can be opened: %s", error)
+            await self._hang_up(CLOSE_OVERLOADED)
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        """The socket is gone; runs go on."""
+        raise StopConsumer
+
+    async def receive(
+        self, text_data: str | None = None, bytes_data: bytes | None = None
+    ) -> None:
+        """Carry out one command."""
+        if self.closed:
+            return
+        command: Command | None = None
+        try:
+            command = self._decode(text_data)
+            await self._carry_out(command)
+        except ProtocolError as error:
+            self._refuse(error if command is None else error.about(command))
+        except DatabaseError as error:
+            logger.warning("a command failed: %s", error)
+            self._refuse(AWAY if command is None else AWAY.about(command))
+        except NotYoursError:
+            await self._hang_up(CLOSE_NO_SUCH_SESSION)
+        except TooSlowError:
+            await self._hang_up(CLOSE_TOO_MANY)
+        if self.bad_frames >= MAX_BAD_FRAMES:
+            await self._hang_up(CLOSE_NOT_THIS_PROTOCOL)
+
+    # ------------------------------------------------------------ entering
+
+    async def _enter(self) -> None:
+        if self.runtime.draining:
+            raise Refused(CLOSE_OVERLOADED)
+        if not origin_is_allowed(self.scope):
+            raise Refused(CLOSE_FORBIDDEN)
+        who = await db(identity.of_scope, self.scope)
+        if who is None:
+            raise Refused(CLOSE_NOT_SIGNED_IN)
+        self.who = who
+        self.held.enter_context(self.runtime.bounds.socket(who, _address(self.scope)))
+        self.session_id = _session_id(self.scope)
+        self.viewer = SocketViewer(
+            self.session_id,
+            who,
+            self._send_text,
+            self._hang_up,
+            max_chars=settings.OUTBOX_BYTES,
+        )
+        # First join, then read: what comes between is held until the log was read.
+        self.runtime.hub.join(self.session_id, self.viewer)
+        self.held.callback(self.runtime.hub.leave, self.session_id, self.viewer)
+        session, positions = await db(_look, self.session_id, who)
+        self.viewer.reply(message("connected", self._greeting(session)))
+        self.viewer.start(positions, allowed=session is not None)
+        self.pump = asyncio.create_task(self.viewer.run())
+        self.pump.add_done_callback(self._pump_ended)
+
+    def _greeting(self, session: store.Session | None) -> dict[str, Any]:
+        return {
+            "session_id": str(self.session_id),
+            "agent_name": session.agent_name if session else registry.DEFAULT,
+            "message": "Connected.",
+            "protocol": PROTOCOL_VERSION,
+            "heartbeat_interval": HEARTBEAT_INTERVAL,
+        }
+
+    # ------------------------------------------------------------ commands
+
+    def _decode(self, text: str | None) -> Command:
+        try:
+            if text is None:
+                raise ProtocolError("bad_message", "Send text frames, not binary ones.")
+            command = decode_command(text)
+        except ProtocolError:
+            self.bad_frames += 1
+            raise
+        self.bad_frames = 0
+        return command
+
+    async def _carry_out(self, command: Command) -> None:
+        match command:
+            case Ping():
+                self._reply("pong", {"timestamp": command.timestamp})
+            case Chat():
+                await self._chat(command)
+            case Subscribe():
+                await self.viewer.subscribe(command.seen)
+            case Interrupt():
+                await self.runtime.runs.stop(
+                    self.session_id, self.who, command.run, command.seen
+                )
+            case Retry():
+                self.runtime.bounds.message(self.who)
+                await self.runtime.runs.retry(self.session_id, self.who, command.run)
+            case History():
+                self._reply(
+                    "history", await db(_history, self.session_id, self.who, command)
+                )
+            case _:
+                assert_never(command)
+
+    async def _chat(self, chat: Chat) -> None:
+        self.runtime.bounds.message(self.who)
+        asked = await self.runtime.runs.ask(self.session_id, self.who, chat)
+        if self.viewer.in_log_mode:
+            self._reply("accepted", {"client_id": chat.client_id, "run": asked.number})
+
+    # ------------------------------------------------------------ answering
+
+    def _reply(self, type_: str, data: Any) -> None:
+        self.viewer.reply(message(type_, data))
+
+    def _refuse(self, error: ProtocolError) -> None:
+        self._reply("error", error.data)
+
+    async def _send_text(self, text: str) -> None:
+        if not self.closed:
+            await self.base_send({"type": "websocket.send", "text": text})
+
+    async def _hang_up(self, code: int) -> None:
+        if not self.closed:
+            self.closed = True
+            await self.close(code)
+
+    def _pump_ended(self, pump: asyncio.Task[None]) -> None:
+        if pump.cancelled() or self.closed:
+            return
+        logger.error("a viewer failed", exc_info=pump.exception())
+        # The client comes back and reads the log.
+        self.closing = asyncio.create_task(self._hang_up(CLOSE_OVERLOADED))
+
+
+class NowhereConsumer(ChatConsumer):
+    """Any other path: says so in a way that a browser can see."""
+
+    async def _enter(self) -> None:
+        raise Refused(CLOSE_NO_SUCH_SESSION)
+
+
+def _look(
+    session_id: UUID, who: Identity
+) -> tuple[store.Session | None, list[store.Position]]:
+    session = store.find_session(session_id, who)
+    return session, store.session_positions(session_id, 0) if session else []
+
+
+def _history(session_id: UUID, who: Identity, command: History) -> dict[str, Any]:
+    if store.find_session(session_id, who) is None:
+        return {"runs": [], "earlier": False}
+    runs, earlier = store.latest_runs(session_id, command.limit, before=command.before)
+    return {"runs": runs, "earlier": earlier}
+
+
+def _session_id(scope: dict[str, Any]) -> UUID:
+    try:
+        return UUID(scope["url_route"]["kwargs"]["session_id"])
+    except ValueError:
+        raise Refused(CLOSE_NO_SUCH_SESSION) from None
+
+
+def _address(scope: dict[str, Any]) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def origin_is_allowed(scope: dict[str, Any]) -> bool:
+    """Whether the page that opened the socket is ours.
+
+    Browsers always send Origin, and it must name the host that was asked, or a
+    trusted one; other clients send none, and carry no cookie that could be misused.
+    """
+    headers = dict(scope["headers"])
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    host = headers.get(b"host", b"").decode("latin-1")
+    allowed = settings.ALLOWED_HOSTS
+    if settings.DEBUG and not allowed:
+        allowed = [".localhost", "127.0.0.1", "[::1]"]
+    if not validate_host(split_domain_port(host)[0], allowed):
+        return False
+    if not origin or origin in settings.CSRF_TRUSTED_ORIGINS:
+        return True
+    return urlsplit(origin).netloc == host

@@ -1,0 +1,28 @@
+"""The ASGI application: HTTP by Django, WebSockets by Channels, on any server."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "reasoning_site.settings")
+django_application = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack  # noqa: E402  (needs Django set up)
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+
+from chat import lifespan  # noqa: E402
+from chat.routing import websocket_urlpatterns  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": django_application,
+        "websocket": AuthMiddlewareStack(URLRouter(websocket_urlpatterns)),
+        "lifespan": lifespan.application,
+    }
+)
+
+if "twisted.internet.reactor" in sys.modules:  # Daphne, which knows no lifespan
+    lifespan.follow_reactor()
