@@ -1,0 +1,97 @@
+"""The list of sessions over HTTP: JSON, same origin, CSRF-checked, only one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+from uuid import UUID
+
+import msgspec
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from chat import identity, store
+from chat.models import Session
+from chat.store import Identity, NotYoursError, SessionChange
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+
+
+def _error(status: int, code: str, message: str) -> JsonResponse:
+    return JsonResponse({"error": {"code": code, "message": message}}, status=status)
+
+
+def for_somebody(
+    view: Callable[Concatenate[HttpRequest, Identity, P], HttpResponse],
+) -> View[P]:
+    """Hand the view who is asking; 401 and 404 as JSON."""
+
+    @wraps(view)
+    @never_cache
+    def wrapped(
+        request: HttpRequest, *args: P.args, **kwargs: P.kwargs
+    ) -> HttpResponse:
+        who = identity.of_request(request)
+        if who is None:
+            return _error(401, "forbidden", "Sign in first.")
+        try:
+            return view(request, who, *args, **kwargs)
+        except NotYoursError:
+            return _error(404, "not_found", "There is no such session.")
+        except (msgspec.DecodeError, ValueError) as error:
+            return _error(400, "bad_message", f"Bad request: {error}.")
+
+    return wrapped
+
+
+@require_GET
+@for_somebody
+def sessions(request: HttpRequest, who: Identity) -> HttpResponse:
+    """One's sessions, pinned ones first, then newest first.
+
+    Query: `q` searches titles, prompts and answers; `archived=1`; `before=<cursor>`.
+    """
+    page = store.list_sessions(
+        who,
+        query=request.GET.get("q", "").strip()[:200],
+        archived=request.GET.get("archived") == "1",
+        cursor=request.GET.get("before", ""),
+    )
+    found = [session_json(session) for session in page.sessions]
+    return JsonResponse({"sessions": found, "next": page.next})
+
+
+@require_http_methods(["PATCH", "DELETE"])
+@for_somebody
+def session(request: HttpRequest, who: Identity, session_id: UUID) -> HttpResponse:
+    """PATCH: rename, pin, archive. DELETE: out of sight, until restored."""
+    if request.method == "DELETE":
+        store.delete_session(session_id, who)
+        return HttpResponse(status=204)
+    change = msgspec.json.decode(request.body, type=SessionChange)
+    return JsonResponse(session_json(store.change_session(session_id, who, change)))
+
+
+@require_POST
+@for_somebody
+def restore(_request: HttpRequest, who: Identity, session_id: UUID) -> HttpResponse:
+    """Undo a deletion."""
+    return JsonResponse(session_json(store.restore_session(session_id, who)))
+
+
+def session_json(session: Session) -> dict[str, Any]:
+    """A session as lists show it."""
+    active = getattr(session, "active", None)
+    return {
+        "session_id": str(session.pk),
+        "title": session.title,
+        "agent_name": session.agent_name,
+        "pinned": session.pinned,
+        "archived": session.archived,
+        "timestamp": session.updated_at.timestamp(),
+        "status": active or "idle",
+        "reason": getattr(session, "last_reason", None) or None,
+    }

@@ -1,0 +1,80 @@
+"""The chat page."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render, resolve_url
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.http import require_safe
+from msgspec import to_builtins
+
+from chat import identity, store
+from chat.agents import registry
+from chat.models import Session
+from chat.protocol import HEARTBEAT_INTERVAL, SNAPSHOT_RUNS
+from chat.store import NotYoursError
+
+
+@require_safe
+@never_cache
+@ensure_csrf_cookie
+def new_chat(request: HttpRequest) -> HttpResponse:
+    """The page for a session that begins with its first message."""
+    return _page(request, uuid4())
+
+
+@require_safe
+@never_cache
+@ensure_csrf_cookie
+def chat(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """The page of a session. One that is somebody else's is not there."""
+    return _page(request, session_id)
+
+
+def _page(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    who = identity.of_request(request)
+    if who is None:
+        return redirect_to_login(request.get_full_path())
+    try:
+        session = store.find_session(session_id, who)
+    except NotYoursError:
+        raise Http404 from None
+    runs, earlier = (
+        store.latest_runs(session_id, SNAPSHOT_RUNS) if session else ([], False)
+    )
+    snapshot = {
+        "session": store.session_data(session, session_id),
+        "runs": to_builtins(runs),
+        "earlier": earlier,
+    }
+    context = {"config": _config(request, session_id, session), "snapshot": snapshot}
+    return render(request, "chat/page.html", context)
+
+
+def _config(
+    request: HttpRequest, session_id: UUID, session: Session | None
+) -> dict[str, Any]:
+    user = request.user
+    return {
+        "session_id": str(session_id),
+        "new": session is None,
+        "agents": [
+            {"name": agent.name, "description": agent.description}
+            for agent in registry.describe()
+        ],
+        "agent_name": session.agent_name if session else registry.DEFAULT,
+        "model": to_builtins(registry.model_info()),
+        "ws_path": f"/ws/chat/{session_id}",
+        "user": {"name": user.get_username()} if user.is_authenticated else None,
+        "signed_in": user.is_authenticated,
+        "login_url": resolve_url(settings.LOGIN_URL),
+        "urls": {"sessions": reverse("sessions"), "chat": "/chat/"},
+        "heartbeat_interval": HEARTBEAT_INTERVAL,
+    }
