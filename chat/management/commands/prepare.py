@@ -1,0 +1,60 @@
+"""`manage.py prepare`: everything between installing the site and starting it."""
+
+from __future__ import annotations
+
+import socket
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+
+class Command(BaseCommand):
+    """Migrates, collects static files, makes the first account; says where to look."""
+
+    help = "Brings the database and the static files up to date before a start."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the address that the site is about to listen on."""
+        parser.add_argument("--listen", metavar="HOST:PORT", help="is it free?")
+
+    def handle(self, *_args: Any, listen: str | None = None, **_options: Any) -> None:
+        """Prepare; safe to repeat."""
+        if listen:
+            ensure_free(listen)
+        call_command("migrate", interactive=False, verbosity=0)
+        if not settings.DEBUG:  # with DEBUG they are served from where they are
+            call_command("collectstatic", interactive=False, verbosity=0)
+        call_command("setup_admin", stdout=self.stdout)
+        if listen:
+            self.stdout.write(self.style.SUCCESS(f"Open {address(listen)}"))
+
+
+def ensure_free(listen: str) -> None:
+    """Raise CommandError if something else listens there already."""
+    host, port = split(listen)
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        message = (
+            f"Cannot listen on {listen}: {error.strerror}. If another program "
+            f"has the port, choose another: make run PORT={port + 1}"
+        )
+        raise CommandError(message) from error
+
+
+def address(listen: str) -> str:
+    """What to type into a browser on this machine."""
+    host, port = split(listen)
+    shown = "127.0.0.1" if host in {"", "0.0.0.0"} else host  # noqa: S104
+    return f"http://{shown}:{port}/"
+
+
+def split(listen: str) -> tuple[str, int]:
+    """Host and port of `host:port`."""
+    host, _, port = listen.rpartition(":")
+    if not port.isdigit():
+        raise CommandError(f"{listen!r} is not host:port.")
+    return host, int(port)

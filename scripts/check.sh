@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Everything that must hold, in the order that fails fastest. `make check` runs it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() {
+    printf '\n── %s\n' "$*"
+    "$@"
+}
+
+# An owner behind TLS, on PostgreSQL and Redis, must get no warnings either.
+deploy_check() {
+    env DEBUG=0 HTTPS=1 SECRET_KEY="$(printf 'a1B-%.0s' {1..16})" ALLOWED_HOSTS=chat.example \
+        DATABASE_URL=postgres://site@localhost/site REDIS_URL=redis://localhost \
+        python manage.py check --deploy --fail-level WARNING
+}
+
+step ruff format --check .
+step ruff check .
+step typos
+step lint-imports
+step mypy
+step djlint templates --check --lint --quiet
+step npm run --silent lint
+step npm run --silent types
+step python manage.py makemigrations --check --dry-run
+step python manage.py check --fail-level WARNING
+step deploy_check
+step coverage run -m pytest
+step coverage combine --quiet
+step coverage report
+step npm test --silent
