@@ -44,7 +44,7 @@ def for_somebody(
         except (msgspec.DecodeError, ValueError) as error:
             return _error(400, "bad_message", f"Bad request: {error}.")
 
-    return wrapped
+    return wrapped  # type: ignore[return-value]  # wraps() hides that it is one
 
 
 @require_GET

@@ -22,6 +22,7 @@ from chat import identity, runtime, store
 from chat.agents import registry
 from chat.bounds import TooManyError
 from chat.database import db
+from chat.models import Session
 from chat.protocol import (
     CLOSE_FORBIDDEN,
     CLOSE_NO_SUCH_SESSION,
@@ -70,21 +71,21 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def __call__(
         self,
-        scope: dict[str, Any],
-        receive: Callable[[], Awaitable[dict[str, Any]]],
-        send: Callable[[dict[str, Any]], Awaitable[None]],
+        # Any: types-channels spells out the types of all ASGI messages here.
+        scope: Any,
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
     ) -> None:
         """Live until the socket closes; whatever happens, leave nothing behind.
 
         Channels' own would give each socket a channel of the layer (ours has one hub
         per process), and would skip the cleaning up when a handler raises.
         """
-        self.scope = scope
+        self.scope: Any = scope
         self.base_send = send
         self.runtime = runtime.current()
         self.closed = False
         self.bad_frames = 0
-        self.pump: asyncio.Task[None] | None = None
         with ExitStack() as self.held:
             try:
                 await await_many_dispatch([receive], self.dispatch)
@@ -92,15 +93,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 pass
             finally:
                 self.closed = True
-                if self.pump is not None:
-                    self.pump.cancel()
 
-    async def dispatch(self, message: dict[str, Any]) -> None:
+    async def dispatch(self, message: Any) -> None:
         """Call the handler; without Channels' hop through the shared ORM thread."""
         await getattr(self, get_handler_name(message))(message)
 
-    async def websocket_connect(self, message: dict[str, Any]) -> None:
-        """Accept, and then say why not where it must be so (a browser could not see it)."""
+    async def websocket_connect(self, message: Any) -> None:
+        """Accept, and only then refuse: a browser sees no reason before."""
         await self.accept()
         try:
             await self._enter()
@@ -114,7 +113,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             logger.warning("no socket can be opened: %s", error)
             await self._hang_up(CLOSE_OVERLOADED)
 
-    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+    async def websocket_disconnect(self, message: Any) -> None:
         """The socket is gone; runs go on."""
         raise StopConsumer
 
@@ -166,10 +165,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         session, positions = await db(_look, self.session_id, who)
         self.viewer.reply(message("connected", self._greeting(session)))
         self.viewer.start(positions, allowed=session is not None)
-        self.pump = asyncio.create_task(self.viewer.run())
-        self.pump.add_done_callback(self._pump_ended)
+        pump = asyncio.create_task(self.viewer.run())
+        pump.add_done_callback(self._pump_ended)
+        self.held.callback(pump.cancel)
 
-    def _greeting(self, session: store.Session | None) -> dict[str, Any]:
+    def _greeting(self, session: Session | None) -> dict[str, Any]:
         return {
             "session_id": str(self.session_id),
             "agent_name": session.agent_name if session else registry.DEFAULT,
@@ -182,8 +182,6 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _decode(self, text: str | None) -> Command:
         try:
-            if text is None:
-                raise ProtocolError("bad_message", "Send text frames, not binary ones.")
             command = decode_command(text)
         except ProtocolError:
             self.bad_frames += 1
@@ -229,7 +227,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _send_text(self, text: str) -> None:
         if not self.closed:
-            await self.base_send({"type": "websocket.send", "text": text})
+            await self.send(text)
 
     async def _hang_up(self, code: int) -> None:
         if not self.closed:
@@ -253,7 +251,7 @@ class NowhereConsumer(ChatConsumer):
 
 def _look(
     session_id: UUID, who: Identity
-) -> tuple[store.Session | None, list[store.Position]]:
+) -> tuple[Session | None, list[store.Position]]:
     session = store.find_session(session_id, who)
     return session, store.session_positions(session_id, 0) if session else []
 
@@ -289,8 +287,8 @@ def origin_is_allowed(scope: dict[str, Any]) -> bool:
     allowed = settings.ALLOWED_HOSTS
     if settings.DEBUG and not allowed:
         allowed = [".localhost", "127.0.0.1", "[::1]"]
-    if not validate_host(split_domain_port(host)[0], allowed):
+    if not host or not validate_host(split_domain_port(host)[0], allowed):
         return False
     if not origin or origin in settings.CSRF_TRUSTED_ORIGINS:
         return True
-    return urlsplit(origin).netloc == host
+    return bool(urlsplit(origin).netloc == host)

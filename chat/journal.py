@@ -88,23 +88,22 @@ def make_batch(
     steps: Sequence[Step] = (),
 ) -> Batch:
     """Number `events` on from `last_seq`; each of `steps` gets its finish's seq."""
-    rows = []
+    rows: list[tuple[int, int, str, str]] = []
     finished = None
+    numbered: Event
     of_step = {step.step: step for step in steps}
     seq = last_seq
     for event in events:
         seq += 1
-        if type(event) is _Growth:
-            numbered: Event = StepDelta(
-                seq=seq, step=event.step, text="".join(event.chunks)
-            )
+        if isinstance(event, _Growth):
+            numbered = StepDelta(seq=seq, step=event.step, text="".join(event.chunks))
         else:
             numbered = structs.replace(event, seq=seq)
             if type(event) is RunFinished:
                 finished = event
             elif type(event) is StepFinished and event.step in of_step:
                 of_step[event.step].seq = seq
-        kind = numbered.__struct_config__.tag
+        kind = str(numbered.__struct_config__.tag)
         rows.append((run_id, seq, kind, encode(numbered).decode()))
     return Batch(run_id, epoch, last_seq, seq, rows, list(steps), finished)
 
@@ -211,7 +210,7 @@ class RunLog:
         self,
         journal: Journal,
         run: Run,
-        on_lost: Callable[[RunLostError], None],
+        on_lost: Callable[[RunLostError], object],
     ) -> None:
         self.run_id: int = run.pk
         self.number: int = run.number
@@ -294,7 +293,7 @@ class Journal:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._task = asyncio.create_task(self._flush_for_ever(), name="journal")
 
-    def open(self, run: Run, on_lost: Callable[[RunLostError], None]) -> RunLog:
+    def open(self, run: Run, on_lost: Callable[[RunLostError], object]) -> RunLog:
         """A log for a run that this process has claimed. Close it when it is over."""
         log = RunLog(self, run, on_lost)
         self._logs.add(log)

@@ -35,7 +35,9 @@ def follow_reactor() -> None:
     from twisted.internet.defer import Deferred  # noqa: PLC0415
 
     def stop() -> Deferred[None]:
-        return Deferred.fromFuture(asyncio.ensure_future(runtime.close()))
+        return Deferred.fromFuture(
+            asyncio.get_running_loop().create_task(runtime.close())
+        )
 
-    reactor.callWhenRunning(runtime.current)  # type: ignore[attr-defined]
-    reactor.addSystemEventTrigger("before", "shutdown", stop)  # type: ignore[attr-defined]
+    reactor.callWhenRunning(runtime.current)
+    reactor.addSystemEventTrigger("before", "shutdown", stop)  # type: ignore[arg-type]  # phase and event are strings: twisted.internet.interfaces

@@ -138,8 +138,13 @@ _decode_payload = {
 }
 
 
-def decode_command(text: str) -> Command:
-    """The command in a client's frame; raises ProtocolError saying what is wrong."""
+def decode_command(text: str | None) -> Command:
+    """The command in a client's frame; raises ProtocolError saying what is wrong.
+
+    None stands for a binary frame.
+    """
+    if text is None:
+        raise ProtocolError("bad_message", "Send text frames, not binary ones.")
     try:
         frame = text.encode()
         if len(frame) > MAX_FRAME_BYTES:
@@ -162,7 +167,7 @@ def decode_command(text: str) -> Command:
                 return _checked_chat(command)
             except ProtocolError as error:
                 raise error.about(command) from None
-        case History(limit=limit) if not 0 < limit <= HISTORY_RUNS_MAX:
+        case History() if not 0 < command.limit <= HISTORY_RUNS_MAX:
             message = f"limit must be from 1 to {HISTORY_RUNS_MAX}."
             raise ProtocolError("bad_message", message)
         case _:
@@ -177,11 +182,14 @@ def _checked_chat(chat: Chat) -> Chat:
         limit = f"A message may hold at most {MAX_MESSAGE_CHARS:,} characters."
         raise ProtocolError("too_large", f"{limit} This one has {len(message):,}.")
     client_id = chat.client_id
-    if client_id is not None:
-        if not 0 < len(client_id) <= MAX_CLIENT_ID_CHARS or "\x00" in client_id:
-            limit = f"client_id must have 1 to {MAX_CLIENT_ID_CHARS} characters."
-            raise ProtocolError("bad_message", limit)
+    if client_id is not None and not _is_name(client_id):
+        limit = f"client_id must have 1 to {MAX_CLIENT_ID_CHARS} characters."
+        raise ProtocolError("bad_message", limit)
     return msgspec.structs.replace(chat, message=message)
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= MAX_CLIENT_ID_CHARS and storable(text) == text
 
 
 def storable(text: str) -> str:

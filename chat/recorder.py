@@ -89,10 +89,7 @@ class Recorder:
             case PartFinished():
                 self._finish(event.part, event.status, event.tool_input)
             case RunEnded():
-                usage = event.usage and Usage(
-                    event.usage.input_tokens, event.usage.output_tokens
-                )
-                self.end(event.reason, error=event.error, usage=usage)
+                self.end(event.reason, error=event.error, usage=_usage(event))
             case _:
                 assert_never(event)
 
@@ -232,3 +229,9 @@ class Recorder:
             digest=event.digest,
         )
         self._log.add(event, row)
+
+
+def _usage(event: RunEnded) -> Usage | None:
+    if event.usage is None:
+        return None
+    return Usage(event.usage.input_tokens, event.usage.output_tokens)

@@ -33,12 +33,14 @@ MAX_TAKEOVERS: Final = 3  # without finishing a step; then the run has failed
 CLAIMS_AT_ONCE: Final = 8  # taken in one round of looking for work
 
 INTERNAL: Final = Failure(
-    "internal", "Something went wrong inside the site. It has been logged.", True
+    "internal",
+    "Something went wrong inside the site. It has been logged.",
+    retryable=True,
 )
 ABANDONED: Final = Failure(
     "internal",
     "The servers working on this answer were lost several times. Try again later.",
-    True,
+    retryable=True,
 )
 TOO_LONG: Final = "This answer took more steps than this site allows and was ended."
 LOST_CALL: Final = (
@@ -191,7 +193,7 @@ class Runs:
             self._spawn(self._start_next(run.session_id))
 
     async def _drive(self, claimed: Claimed) -> None:
-        """Have the agent answer, and write what it does. Ends the run, or is cancelled."""
+        """Have the agent answer, and write what it does, until it ends."""
         run = claimed.run
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  (a coroutine runs in a task)
@@ -215,7 +217,9 @@ class Runs:
         )
         if claimed.lost_call and not registry.is_repeatable(claimed.lost_call):
             lost = LOST_CALL.format(tool=claimed.lost_call)
-            recorder.end("server_lost", error=Failure("tool_failed", lost, True))
+            recorder.end(
+                "server_lost", error=Failure("tool_failed", lost, retryable=True)
+            )
             return
         if run.takeovers >= MAX_TAKEOVERS:
             recorder.end("failed", error=ABANDONED)
@@ -274,10 +278,10 @@ def _parts(steps: list[Step]) -> list[Part]:
     """What an agent remembers of steps: not errors, nor what was cut short."""
     return [
         Part(
-            step.type,  # type: ignore[arg-type]  (its choices are the literals)
+            step.type,  # type: ignore[arg-type]  # its choices are the literals
             step.iteration,
             step.content,
-            step.status,  # type: ignore[arg-type]  (its choices are the literals)
+            step.status,  # type: ignore[arg-type]  # its choices are the literals
             step.tool_name,
             step.call_id,
             step.tool_input,

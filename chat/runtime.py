@@ -31,7 +31,7 @@ class Runtime:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.hub = Hub(on_nudge=lambda run_ids: self.runs.give_up(run_ids))
+        self.hub = Hub(on_nudge=self._give_up)
         self.journal = Journal(self.hub.publish)
         self.runs = Runs(self.hub, self.journal)
         self.bounds = Bounds()
@@ -42,6 +42,9 @@ class Runtime:
             self._watch(self.runs.recover, settings.HEARTBEAT_SECONDS),
             self._watch(self._check_positions, settings.POSITION_CHECK_SECONDS),
         ]
+
+    def _give_up(self, run_ids: list[int]) -> None:
+        self.runs.give_up(run_ids)
 
     async def close(self) -> None:
         """Stop, and hand the runs over to whoever is there."""
@@ -95,7 +98,7 @@ def current() -> Runtime:
 
 async def close() -> None:
     """Stop the runtime, if it was started."""
-    global _runtime  # noqa: PLW0603  (one per process)
+    global _runtime
     if _runtime is not None:
         runtime, _runtime = _runtime, None
         await runtime.close()

@@ -210,7 +210,7 @@ def view(run: Run) -> RunView:
 
 
 def merged(events: Iterable[Event]) -> list[Event]:
-    """The same events with neighbouring deltas of one step made one, for catching up."""
+    """The same events, neighbouring deltas of one step made one: for catching up."""
     result: list[Event] = []
     chunks: list[str] = []
     first = 0

@@ -13,6 +13,7 @@ from chat import store
 from chat.classic import Classic
 from chat.database import db
 from chat.journal import TRANSIENT
+from chat.models import Session
 from chat.protocol import (
     CLOSE_NO_SUCH_SESSION,
     SNAPSHOT_RUNS,
@@ -224,7 +225,7 @@ class SocketViewer:
 
 def _look(
     session_id: UUID, who: Identity, floor: int
-) -> tuple[store.Session | None, list[Position]]:
+) -> tuple[Session | None, list[Position]]:
     session = store.find_session(session_id, who)
     return session, store.session_positions(session_id, floor) if session else []
 

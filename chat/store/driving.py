@@ -1,0 +1,140 @@
+"""Which process drives a run: claims, takeovers, heartbeats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from msgspec import UNSET, Struct
+
+from chat.journal import wall_clock
+from chat.models import Event as EventRow, Run, Session, Step
+from chat.protocol import (
+    Event,
+    RunStarted,
+    StepFinished,
+)
+from chat.store.log import read_events
+from chat.store.writing import Committed, append
+from chat.transcript import digest, fold
+
+
+class Claimed(Struct, frozen=True):
+    """A run that is now this process's to drive, and what it did before."""
+
+    run: Run
+    steps: list[Step]
+    lost_call: str  # the tool whose call may have been made and forgotten, or ""
+    next_step: int  # the first step number that no event has used
+    written: Committed
+
+
+def start_next(session_id: UUID, process: str, max_per_owner: int) -> Claimed | None:
+    """Claim the session's oldest queued run, if its turn has come.
+
+    It has when nothing is running in the session, and fewer than `max_per_owner`
+    runs in all sessions of its owner.
+    """
+    with transaction.atomic():
+        session = Session.objects.select_for_update().filter(id=session_id).first()
+        if session is None or session.deleted_at:
+            return None
+        runs = Run.objects.filter(session_id=session_id)
+        owners = Run.objects.filter(
+            status=Run.Status.RUNNING,
+            session__owner_id=session.owner_id,
+            session__guest_key=session.guest_key,
+        )
+        if owners.count() >= max_per_owner:
+            return None
+        if runs.filter(status=Run.Status.RUNNING).exists():
+            return None
+        run = runs.filter(status=Run.Status.QUEUED).order_by("number").first()
+        if run is None:
+            return None
+        return _claim(run, process)
+
+
+def take_over(run_id: int, process: str, older_than: timedelta) -> Claimed | None:
+    """Claim a running run whose process has not been heard of, if it is still so."""
+    with transaction.atomic():
+        stale = Run.objects.filter(
+            id=run_id,
+            status=Run.Status.RUNNING,
+            heartbeat__lt=Now() - older_than,
+        )
+        if not stale.update(takeovers=F("takeovers") + 1, heartbeat=Now()):
+            return None
+        run = Run.objects.select_for_update().get(id=run_id)
+        return _claim(run, process)
+
+
+def _claim(run: Run, process: str) -> Claimed:
+    timestamp = wall_clock()
+    state = fold(run.number, read_events(run.pk)) if run.epoch else None
+    run.epoch += 1
+    run.status = Run.Status.RUNNING
+    run.process = process
+    if run.started_at is None:
+        run.started_at = datetime.fromtimestamp(timestamp, UTC)
+    run.save(update_fields=["epoch", "status", "process", "started_at"])
+    Run.objects.filter(id=run.pk).update(heartbeat=Now())
+    events: list[Event] = [RunStarted(epoch=run.epoch, timestamp=timestamp)]
+    lost_call = ""
+    if state is not None:
+        for step in state.open_steps():
+            if step.type == "tool_result" and step.tool_name is not UNSET:
+                lost_call = step.tool_name
+            events.append(
+                StepFinished(
+                    step=step.step,
+                    status="discarded",
+                    duration_ms=0,
+                    digest=digest(step.content),
+                )
+            )
+    written = append(run, events)
+    steps = list(Step.objects.filter(run=run).order_by("step"))
+    return Claimed(run, steps, lost_call, _next_step(run.pk), written)
+
+
+def _next_step(run_id: int) -> int:
+    # Not from the fold: discarded steps are gone from it, and their numbers used.
+    return EventRow.objects.filter(run_id=run_id, kind="step_started").count()
+
+
+def renew(process: str, run_ids: Sequence[int]) -> set[int]:
+    """Say that this process is alive; which of these runs are not its any more."""
+    mine = Run.objects.filter(
+        id__in=run_ids, status=Run.Status.RUNNING, process=process
+    )
+    mine.update(heartbeat=Now())
+    return set(run_ids) - set(mine.values_list("id", flat=True))
+
+
+def release(process: str) -> int:
+    """Let any other process take over this one's runs at once; how many there were."""
+    return Run.objects.filter(status=Run.Status.RUNNING, process=process).update(
+        heartbeat=datetime(1970, 1, 1, tzinfo=UTC)
+    )
+
+
+def abandoned(older_than: timedelta, limit: int) -> list[int]:
+    """Running runs whose process has not been heard of for so long."""
+    stale = Run.objects.filter(
+        status=Run.Status.RUNNING, heartbeat__lt=Now() - older_than
+    )
+    return list(stale.order_by("heartbeat").values_list("id", flat=True)[:limit])
+
+
+def waiting_sessions(limit: int) -> list[UUID]:
+    """Sessions with a queued run and no running one, longest waiting first."""
+    queued = Run.objects.filter(status=Run.Status.QUEUED).exclude(
+        session__runs__status=Run.Status.RUNNING
+    )
+    ids = queued.order_by("created_at").values_list("session_id", flat=True)
+    return list(dict.fromkeys(ids[: limit * 4]))[:limit]

@@ -1,0 +1,151 @@
+"""Sessions: whose they are, lists of them, and changes to them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
+
+from chat.agents import registry
+from chat.models import Run, Session, Step
+from chat.protocol import (
+    storable,
+)
+
+PAGE_SESSIONS: Final = 50
+
+
+class Identity(Struct, frozen=True):
+    """Who somebody is: a signed-in user, or a guest known by a random key."""
+
+    user_id: int | None
+    guest_key: str
+
+    def owns(self, session: Session) -> bool:
+        """Whether the session is theirs."""
+        if self.user_id is not None:
+            return session.owner_id == self.user_id
+        return bool(self.guest_key) and session.guest_key == self.guest_key
+
+
+class NotYoursError(Exception):
+    """There is no such session for whoever asks."""
+
+
+def find_session(session_id: UUID, who: Identity) -> Session | None:
+    """The session, or None where nobody has it yet; raises NotYoursError."""
+    session = Session.objects.filter(id=session_id).first()
+    if session is not None and (session.deleted_at or not who.owns(session)):
+        raise NotYoursError
+    return session
+
+
+def sessions_of(who: Identity) -> QuerySet[Session]:
+    """All sessions that are theirs and not deleted."""
+    mine = (
+        Q(owner_id=who.user_id)
+        if who.user_id is not None
+        else Q(guest_key=who.guest_key, owner=None) & ~Q(guest_key="")
+    )
+    return Session.objects.filter(mine, deleted_at=None)
+
+
+class SessionChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What of a session is to be changed."""
+
+    title: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
+    pinned: bool | UnsetType = UNSET
+    archived: bool | UnsetType = UNSET
+
+
+class SessionPage(Struct, frozen=True):
+    """Some sessions, and the cursor for more."""
+
+    sessions: list[Session]
+    next: str | None
+
+
+def list_sessions(
+    who: Identity, *, query: str = "", archived: bool = False, cursor: str = ""
+) -> SessionPage:
+    """A page of their sessions: pinned first, then by last activity, newest first.
+
+    `query` is looked for in titles, prompts and answers. Raises ValueError for a
+    cursor that is none.
+    """
+    found = sessions_of(who).filter(archived=archived)
+    if query:
+        in_runs = Run.objects.filter(session=OuterRef("pk")).filter(
+            Q(prompt__icontains=query)
+            | Exists(
+                Step.objects.filter(
+                    run=OuterRef("pk"), type="final_answer", content__icontains=query
+                )
+            )
+        )
+        found = found.filter(Q(title__icontains=query) | Exists(in_runs))
+    start = int(cursor) if cursor else 0
+    runs = Run.objects.filter(session=OuterRef("pk"))
+    found = found.annotate(
+        active=Subquery(
+            runs.exclude(status=Run.Status.FINISHED)
+            .order_by("-status")
+            .values("status")[:1]
+        ),
+        last_reason=Subquery(
+            runs.filter(status=Run.Status.FINISHED)
+            .order_by("-number")
+            .values("reason")[:1]
+        ),
+    ).order_by("-pinned", "-updated_at", "id")
+    page: list[Session] = list(found[start : start + PAGE_SESSIONS + 1])
+    more = len(page) > PAGE_SESSIONS
+    return SessionPage(
+        page[:PAGE_SESSIONS], str(start + PAGE_SESSIONS) if more else None
+    )
+
+
+def change_session(session_id: UUID, who: Identity, change: SessionChange) -> Session:
+    """Rename, pin or archive. Raises NotYoursError."""
+    session = _required_session(session_id, who)
+    for name, value in structs.asdict(change).items():
+        if value is not UNSET:
+            setattr(session, name, storable(value) if name == "title" else value)
+    session.save(update_fields=["title", "pinned", "archived"])
+    return session
+
+
+def delete_session(session_id: UUID, who: Identity) -> None:
+    """Put a session out of sight. Raises NotYoursError."""
+    session = _required_session(session_id, who)
+    session.deleted_at = datetime.now(UTC)
+    session.save(update_fields=["deleted_at"])
+
+
+def restore_session(session_id: UUID, who: Identity) -> Session:
+    """Undo `delete_session`. Raises NotYoursError."""
+    session = Session.objects.filter(id=session_id).first()
+    if session is None or not who.owns(session):
+        raise NotYoursError
+    session.deleted_at = None
+    session.save(update_fields=["deleted_at"])
+    return session
+
+
+def _required_session(session_id: UUID, who: Identity) -> Session:
+    session = find_session(session_id, who)
+    if session is None:
+        raise NotYoursError
+    return session
+
+
+def session_data(session: Session | None, session_id: UUID) -> dict[str, Any]:
+    """What a snapshot says of the session itself."""
+    return {
+        "session_id": str(session_id),
+        "title": session.title if session else "",
+        "agent_name": session.agent_name if session else registry.DEFAULT,
+    }

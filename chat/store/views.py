@@ -1,0 +1,93 @@
+"""What snapshots show of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+from uuid import UUID
+
+from msgspec import UNSET, convert
+
+from chat.models import Run, Step
+from chat.protocol import (
+    Failure,
+    Reason,
+    RunView,
+    StepView,
+    Usage,
+)
+from chat.store.log import read_events
+from chat.transcript import fold, view
+
+
+def latest_runs(
+    session_id: UUID, limit: int, *, before: int | None = None, but: Iterable[int] = ()
+) -> tuple[list[RunView], bool]:
+    """The latest runs, oldest first, and whether there are earlier ones."""
+    runs = Run.objects.filter(session_id=session_id).exclude(number__in=list(but))
+    if before is not None:
+        runs = runs.filter(number__lt=before)
+    rows = list(runs.order_by("-number")[: limit + 1])
+    earlier = len(rows) > limit
+    rows = rows[:limit][::-1]
+    return run_views(rows), earlier
+
+
+def run_views(runs: Sequence[Run]) -> list[RunView]:
+    """What snapshots show of these runs: rows where finished, else the log's fold."""
+    finished = [run.pk for run in runs if run.status == Run.Status.FINISHED]
+    steps: dict[int, list[StepView]] = {run_id: [] for run_id in finished}
+    for row in Step.objects.filter(run_id__in=finished).order_by("run_id", "step"):
+        steps[row.run_id].append(_step_view(row))
+    return [
+        _finished_view(run, steps[run.pk])
+        if run.pk in steps
+        else view(fold(run.number, read_events(run.pk)))
+        for run in runs
+    ]
+
+
+def _finished_view(run: Run, steps: list[StepView]) -> RunView:
+    usage = (
+        UNSET
+        if run.input_tokens is None or run.output_tokens is None
+        else Usage(run.input_tokens, run.output_tokens)
+    )
+    return RunView(
+        run=run.number,
+        status="finished",
+        # A run that was withdrawn never started.
+        epoch=0 if run.started_at is None else run.epoch - _stops(run.reason),
+        seq=run.last_seq,
+        prompt=run.prompt,
+        agent_name=run.agent_name,
+        enable_reasoning=run.enable_reasoning,
+        timestamp=run.created_at.timestamp(),
+        steps=steps,
+        client_id=run.client_id or UNSET,
+        reason=convert(run.reason, Reason),
+        duration_ms=UNSET if run.duration_ms is None else run.duration_ms,
+        usage=usage,
+        error=UNSET if run.error is None else convert(run.error, Failure),
+    )
+
+
+def _stops(reason: str) -> Literal[0, 1]:
+    """Stopping raises the epoch without a `run_started` that would say so."""
+    return 1 if reason == Run.Reason.STOPPED else 0
+
+
+def _step_view(row: Step) -> StepView:
+    return StepView(
+        row.step,
+        row.type,  # type: ignore[arg-type]  # its choices are the literals
+        row.iteration,
+        row.content,
+        row.status,  # type: ignore[arg-type]  # its choices are the literals
+        row.started_at.timestamp(),
+        row.duration_ms,
+        row.tool_name or UNSET,
+        row.call_id or UNSET,
+        UNSET if row.tool_input is None else row.tool_input,
+        row.digest,
+    )
