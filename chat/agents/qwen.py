@@ -1,0 +1,344 @@
+"""Agents whose decisions are Qwen-Agent's.
+
+The library's loop runs in a thread of a bounded pool and is not on the token path:
+its chat model is ours, which asks for each round on the event loop, where the tokens
+are told to the consumer as they come, and gives the library the finished messages.
+So are tool calls. The library is imported in the thread, since that takes seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from functools import partial
+import inspect
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from chat.agents.base import AgentError, AgentEvent, Exchange, Part, RunEnded
+from chat.agents.llm import ChatModel, ChatRequest
+from chat.agents.memory import as_openai, cut_to, messages_of
+from chat.agents.pool import ThreadPool
+from chat.agents.rounds import Call, Round
+from chat.agents.run import Run, RunClosed
+from chat.agents.tools.base import Tool, ToolError
+
+if TYPE_CHECKING:
+    from qwen_agent.agents import FnCallAgent
+
+logger = logging.getLogger(__name__)
+
+UNBOUNDED: Final = 10**9  # rounds are counted by the run, not by the library
+
+_here = threading.local()  # `.run`, `.agent`: what this thread is working on
+_import_lock = threading.Lock()
+
+
+class QwenAgent:
+    """An agent of Qwen-Agent, with our chat model and our tools.
+
+    `library_tools` are given to the library as they are: names of its own tools,
+    MCP configurations (`{"mcpServers": …}`), or its tool objects.
+    """
+
+    def __init__(  # noqa: PLR0913 - what an agent consists of
+        self,
+        name: str,
+        description: str,
+        *,
+        model: ChatModel,
+        threads: ThreadPool,
+        tool_threads: ThreadPool,
+        instructions: str = "",
+        tools: Sequence[Tool] = (),
+        library_tools: Sequence[Any] = (),
+        text_protocol: bool = False,
+        max_input_tokens: int = 30_000,
+        tool_timeout: float = 60.0,
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.instructions = instructions
+        self.tools = {tool.name: tool for tool in tools}
+        self.library_tools = library_tools
+        self.text_protocol = text_protocol
+        self.max_input_tokens = max_input_tokens
+        self.tool_timeout = tool_timeout
+        self.tool_threads = tool_threads
+        self._model = model
+        self._threads = threads
+        self._library_agent: FnCallAgent | None = None
+        self._building = threading.Lock()
+
+    def is_repeatable(self, tool_name: str) -> bool:
+        """Whether calling this tool twice does no harm; unknown tools may do some."""
+        tool = self.tools.get(tool_name)
+        return tool is not None and tool.repeatable
+
+    async def run_with_reasoning_stream(
+        self,
+        prompt: str,
+        history: Sequence[Exchange],
+        max_iterations: int = 20,
+        *,
+        done: Sequence[Part] = (),
+    ) -> AsyncGenerator[AgentEvent]:
+        """Yield what the agent does about the prompt; see `BaseAgent`.
+
+        `max_iterations` counts the rounds of this call: a run that is continued may
+        have as many again.
+        """
+        if any(part.type == "final_answer" and part.status == "ok" for part in done):
+            yield RunEnded("answered")  # only the end itself was lost
+            return
+        run = Run(
+            self._model,
+            first_round=1 + max((part.iteration for part in done), default=0),
+            max_rounds=max_iterations,
+            text_protocol=self.text_protocol and bool(self.tools),
+        )
+        work = partial(self._work, run, prompt, tuple(history), tuple(done))
+        self._threads.submit(work)
+        try:
+            async with aclosing(run.events()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            await run.close()
+
+    def warm_up(self) -> None:
+        """Import the library now, in a thread, so that the first run need not."""
+        self._threads.submit(partial(self._library, None))
+
+    # ---- in the thread
+
+    def _work(
+        self,
+        run: Run,
+        prompt: str,
+        history: tuple[Exchange, ...],
+        done: tuple[Part, ...],
+    ) -> None:
+        """Let the library decide until it has an answer."""
+        if run.closed:
+            return
+        _here.run, _here.agent = run, self
+        error: BaseException | None = None
+        try:
+            library_agent = self._library(run)
+            finished = self._catch_up(run, done)
+            messages = messages_of(
+                prompt, history, finished, with_tools=bool(library_agent.function_map)
+            )
+            for _ in library_agent.run(messages):
+                pass  # all there is to see was told on the event loop
+        except RunClosed:
+            return
+        except Exception as caught:
+            # The outermost frame of a run: the run reports or logs it.
+            error = caught
+        finally:
+            _here.run = _here.agent = None
+        run.end(error)
+
+    def _catch_up(self, run: Run, done: tuple[Part, ...]) -> tuple[Part, ...]:
+        """Make the calls that were decided on before the run was interrupted."""
+        results = {part.call_id for part in done if part.type == "tool_result"}
+        finished = list(done)
+        for part in done:
+            if part.type != "tool_use" or part.call_id in results:
+                continue
+            if part.status == "stopped":
+                continue
+            call = Call(part.call_id, part.tool_name, part.content, part.tool_input)
+            text = self._call(run, call, part.iteration)
+            finished.append(
+                Part(
+                    "tool_result",
+                    part.iteration,
+                    text,
+                    tool_name=part.tool_name,
+                    call_id=part.call_id,
+                )
+            )
+        return tuple(finished)
+
+    def _library(self, run: Run | None) -> FnCallAgent:
+        """The library's agent: made once, and without state of a run."""
+        del run
+        with self._building:
+            if self._library_agent is None:
+                with _import_lock:
+                    make = _import_library()
+                self._library_agent = make(self)
+            return self._library_agent
+
+    def ask_model(self, messages: list[dict[str, Any]], functions: list[Any]) -> Round:
+        """One model round, asked for by the library."""
+        run: Run = _here.run
+        native = [{"type": "function", "function": f} for f in functions]
+        tools = [] if self.text_protocol else native
+        wanted = cut_to(as_openai(messages), tools, self.max_input_tokens)
+        request = ChatRequest(wanted, tools)
+        return run.ask(partial(run.model_round, request))
+
+    def call_tool(self, name: str) -> str:
+        """One tool call, asked for by the library, in the order of the round."""
+        run: Run = _here.run
+        if not run.calls:
+            raise AgentError("internal", f"a call of {name} that the model never made")
+        return self._call(run, run.calls.popleft(), None)
+
+    def _call(self, run: Run, call: Call, iteration: int | None) -> str:
+        limit = self.tool_timeout
+        tool = self.tools.get(call.name)
+        invoke: Callable[[dict[str, Any]], Any] | None = None
+        if tool is not None:
+            invoke = partial(self._invoke, tool.call)
+            limit = tool.time_limit or limit
+        elif self._library_agent is not None:
+            foreign = self._library_agent.function_map.get(call.name)
+            if foreign is not None:
+                invoke = partial(self._invoke, partial(_call_foreign, foreign))
+        return run.ask(partial(run.tool_call, call, invoke, limit, iteration))
+
+    async def _invoke(
+        self, function: Callable[[dict[str, Any]], Any], arguments: dict[str, Any]
+    ) -> str:
+        """Await a coroutine function; run any other in a thread, which is abandoned
+        if nobody waits for it any more."""
+        if inspect.iscoroutinefunction(function):
+            return str(await function(arguments))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[str] = loop.create_future()
+
+        def settle(result: str, error: Exception | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        def job() -> None:
+            result, failed = "", None
+            if future.cancelled():
+                return
+            try:
+                result = str(function(arguments))
+            except Exception as error:  # the run decides what is shown of it
+                failed = error
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, result, failed)
+
+        self.tool_threads.submit(job)
+        return await future
+
+
+def _call_foreign(tool: Any, arguments: dict[str, Any]) -> str:
+    """Call a tool of the library's own, or of an MCP server, in a thread."""
+    result = tool.call(arguments)
+    if isinstance(result, str):
+        return result
+    if isinstance(result, list):
+        return "\n".join(str(getattr(item, "text", None) or item) for item in result)
+    return str(result)
+
+
+def _import_library() -> Callable[[QwenAgent], FnCallAgent]:
+    """Import Qwen-Agent and say how its agent is made of ours."""
+    from qwen_agent.agents import FnCallAgent, fncall_agent  # noqa: PLC0415
+    from qwen_agent.llm.base import register_llm  # noqa: PLC0415
+    from qwen_agent.llm.function_calling import BaseFnCallModel  # noqa: PLC0415
+    from qwen_agent.llm.schema import FunctionCall, Message  # noqa: PLC0415
+    from qwen_agent.tools.base import BaseTool  # noqa: PLC0415
+
+    fncall_agent.MAX_LLM_CALL_PER_RUN = UNBOUNDED
+
+    class SiteTool(BaseTool):
+        """One of our tools, as far as the library has to know it."""
+
+        def __init__(self, tool: Tool) -> None:
+            self.name = tool.name
+            self.description = tool.description
+            self.parameters = dict(tool.parameters)
+            super().__init__()
+
+        def call(self, params: str | dict[str, Any], **kwargs: Any) -> str:
+            raise ToolError("Tools are called on the event loop.")
+
+    @register_llm("reasoning_site")
+    class SiteModel(BaseFnCallModel):
+        """The library's way to our model: whole messages, no stream."""
+
+        def chat(
+            self,
+            messages: list[Any],
+            functions: list[dict[str, Any]] | None = None,
+            stream: bool = True,  # noqa: FBT001, FBT002 - the library's signature
+            delta_stream: bool = False,  # noqa: FBT001, FBT002
+            extra_generate_cfg: dict[str, Any] | None = None,
+        ) -> Iterator[list[Message]]:
+            del stream, delta_stream
+            agent: QwenAgent = _here.agent
+            functions = functions or []
+            if agent.text_protocol and functions:
+                lang = (extra_generate_cfg or {}).get("lang", "en")
+                messages = self._preprocess_messages(
+                    messages, lang=lang, generate_cfg={}, functions=functions
+                )
+            plain = [
+                message if isinstance(message, dict) else message.model_dump()
+                for message in messages
+            ]
+            yield self._as_messages(agent.ask_model(plain, functions))
+
+        def _as_messages(self, said: Round) -> list[Message]:
+            messages = []
+            if said.said or not said.calls:
+                messages.append(Message("assistant", said.said))
+            messages += [
+                Message(
+                    "assistant",
+                    "",
+                    function_call=FunctionCall(
+                        call.name, call.text if call.arguments is not None else "{}"
+                    ),
+                    extra={"function_id": call.call_id},
+                )
+                for call in said.calls
+            ]
+            return messages
+
+        def _chat_stream(self, *_: Any, **__: Any) -> Iterator[list[Message]]:
+            raise NotImplementedError
+
+        def _chat_no_stream(self, *_: Any, **__: Any) -> list[Message]:
+            raise NotImplementedError
+
+    class SiteAgent(FnCallAgent):
+        """The library's loop, calling tools through the run."""
+
+        def __init__(self, owner: QwenAgent) -> None:
+            self.owner = owner
+            self.mem = None  # files are not its business; making it writes folders
+            super().__init__(
+                function_list=[
+                    *(SiteTool(tool) for tool in owner.tools.values()),
+                    *owner.library_tools,
+                ],
+                llm=SiteModel({"model": "site", "model_type": "reasoning_site"}),
+                system_message=owner.instructions,
+                name=owner.name,
+                description=owner.description,
+            )
+
+        def _call_tool(
+            self, tool_name: str, tool_args: str | dict[str, Any] = "{}", **_: Any
+        ) -> str:
+            del tool_args
+            return self.owner.call_tool(tool_name)
+
+    return SiteAgent

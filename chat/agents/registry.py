@@ -1,0 +1,156 @@
+"""Which agents there are, and which model answers: the only reader of settings here."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings
+from msgspec import Struct
+
+from chat.agents.base import BaseAgent
+from chat.agents.builtin import NAME, BuiltinModel, ModelProcess
+from chat.agents.llm import ChatModel, ChatServer, ServerConfig
+from chat.agents.pool import ThreadPool
+from chat.agents.qwen import QwenAgent
+from chat.agents.scripted import ScriptedAgent, read_script
+from chat.agents.tools.base import Tool
+from chat.agents.tools.calculator import Calculator
+from chat.agents.tools.current_time import CurrentTime
+
+DEFAULT: Final = "researcher"
+
+RESEARCHER: Final = (
+    "You are a careful researcher. Think step by step. Use the tools for anything "
+    "that can be calculated or looked up instead of guessing, then answer briefly and "
+    "say how you know."
+)
+ASSISTANT: Final = "You are a helpful assistant. Answer clearly and briefly."
+
+DESCRIPTIONS: Final = {
+    "researcher": "Thinks, uses tools and shows every step.",
+    "assistant": "Answers directly, without tools.",
+    "scripted": "Plays a script, for tests and demonstrations.",
+}
+
+
+class AgentInfo(Struct, frozen=True):
+    """An agent to choose."""
+
+    name: str
+    description: str
+
+
+class ModelInfo(Struct, frozen=True):
+    """The model that answers; `builtin` is the small one on this machine."""
+
+    name: str
+    builtin: bool
+
+
+def describe() -> list[AgentInfo]:
+    """The agents that can be chosen, the default one first."""
+    return [AgentInfo(name, DESCRIPTIONS[name]) for name in _names()]
+
+
+def create(name: str) -> BaseAgent:
+    """The agent of that name; `KeyError` if there is none."""
+    if name not in _names():
+        raise KeyError(name)
+    return _agent(name)
+
+
+def model_info() -> ModelInfo:
+    """The model that answers."""
+    if settings.LLM_BASE_URL:
+        return ModelInfo(settings.LLM_MODEL, builtin=False)
+    path = _setting("BUILTIN_MODEL_PATH", "")
+    return ModelInfo(Path(path).stem if path else NAME, builtin=True)
+
+
+def warm_up() -> None:
+    """Import the library in the background, so that the first answer is quick."""
+    agent = create(DEFAULT)
+    if isinstance(agent, QwenAgent):
+        agent.warm_up()
+
+
+async def shutdown() -> None:
+    """Close connections to the model and end the built-in one."""
+    if _model.cache_info().currsize:
+        await _model().close()
+    forget()
+
+
+def forget() -> None:
+    """Read the settings anew on the next use."""
+    for cached in (_agent, _model, _tools, _threads):
+        cached.cache_clear()
+
+
+def _names() -> list[str]:
+    scripted = ["scripted"] if _setting("SCRIPTED_AGENT", "") else []
+    return ["researcher", "assistant", *scripted]
+
+
+@cache
+def _agent(name: str) -> BaseAgent:
+    if name == "scripted":
+        script = read_script(Path(settings.SCRIPTED_AGENT))
+        return ScriptedAgent(name, DESCRIPTIONS[name], script)
+    threads, tool_threads = _threads()
+    researcher = name == "researcher"
+    return QwenAgent(
+        name,
+        DESCRIPTIONS[name],
+        model=_model(),
+        threads=threads,
+        tool_threads=tool_threads,
+        instructions=RESEARCHER if researcher else ASSISTANT,
+        tools=_tools() if researcher else (),
+        library_tools=_setting("LIBRARY_TOOLS", ()) if researcher else (),
+        text_protocol=bool(settings.LLM_BASE_URL)
+        and _setting("LLM_TOOL_PROTOCOL", "native") == "nous",
+        max_input_tokens=_setting("LLM_MAX_INPUT_TOKENS", 30_000)
+        if settings.LLM_BASE_URL
+        else min(2000, _setting("LLM_MAX_INPUT_TOKENS", 2000)),
+        tool_timeout=_setting("TOOL_TIMEOUT", 60.0),
+    )
+
+
+@cache
+def _model() -> ChatModel:
+    if not settings.LLM_BASE_URL:
+        path = _setting("BUILTIN_MODEL_PATH", "")
+        return BuiltinModel(ModelProcess(Path(path) if path else None), _tools())
+    return ChatServer(
+        ServerConfig(
+            base_url=settings.LLM_BASE_URL,
+            model=settings.LLM_MODEL,
+            api_key=settings.LLM_API_KEY,
+            first_chunk_timeout=_setting("LLM_FIRST_CHUNK_TIMEOUT", 60.0),
+            chunk_timeout=_setting("LLM_CHUNK_TIMEOUT", 60.0),
+        )
+    )
+
+
+@cache
+def _tools() -> tuple[Tool, ...]:
+    """The tools that ship, and those the settings name by dotted path."""
+    extra = []
+    for path in _setting("EXTRA_TOOLS", ()):
+        module, _, name = path.rpartition(".")
+        extra.append(getattr(import_module(module), name)())
+    return (Calculator(), CurrentTime(), *extra)
+
+
+@cache
+def _threads() -> tuple[ThreadPool, ThreadPool]:
+    size = _setting("MAX_RUNS", 64)
+    return ThreadPool(size, "agent"), ThreadPool(2 * size, "tool")
+
+
+def _setting(name: str, default: Any) -> Any:
+    return getattr(settings, name, default)

@@ -1,0 +1,169 @@
+"""The clock: what time it is somewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+import re
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from chat.agents.tools.base import ToolError
+
+# Cities and countries that are no names of time zones themselves.
+_PLACES: Final = {
+    "barcelona": "Europe/Madrid",
+    "bangalore": "Asia/Kolkata",
+    "beijing": "Asia/Shanghai",
+    "bengaluru": "Asia/Kolkata",
+    "boston": "America/New_York",
+    "britain": "Europe/London",
+    "california": "America/Los_Angeles",
+    "cape town": "Africa/Johannesburg",
+    "china": "Asia/Shanghai",
+    "cologne": "Europe/Berlin",
+    "delhi": "Asia/Kolkata",
+    "england": "Europe/London",
+    "france": "Europe/Paris",
+    "frankfurt": "Europe/Berlin",
+    "geneva": "Europe/Zurich",
+    "germany": "Europe/Berlin",
+    "hamburg": "Europe/Berlin",
+    "hangzhou": "Asia/Shanghai",
+    "hanoi": "Asia/Ho_Chi_Minh",
+    "hyderabad": "Asia/Kolkata",
+    "india": "Asia/Kolkata",
+    "italy": "Europe/Rome",
+    "japan": "Asia/Tokyo",
+    "korea": "Asia/Seoul",
+    "kyoto": "Asia/Tokyo",
+    "las vegas": "America/Los_Angeles",
+    "la": "America/Los_Angeles",
+    "melbourne": "Australia/Melbourne",
+    "miami": "America/New_York",
+    "milan": "Europe/Rome",
+    "montreal": "America/Toronto",
+    "mumbai": "Asia/Kolkata",
+    "munich": "Europe/Berlin",
+    "new delhi": "Asia/Kolkata",
+    "new york city": "America/New_York",
+    "nyc": "America/New_York",
+    "osaka": "Asia/Tokyo",
+    "philadelphia": "America/New_York",
+    "rio": "America/Sao_Paulo",
+    "rio de janeiro": "America/Sao_Paulo",
+    "saint petersburg": "Europe/Moscow",
+    "san francisco": "America/Los_Angeles",
+    "seattle": "America/Los_Angeles",
+    "shenzhen": "Asia/Shanghai",
+    "spain": "Europe/Madrid",
+    "st petersburg": "Europe/Moscow",
+    "switzerland": "Europe/Zurich",
+    "the uk": "Europe/London",
+    "uk": "Europe/London",
+    "washington": "America/New_York",
+    "washington dc": "America/New_York",
+}
+
+
+@cache
+def _zones() -> Mapping[str, str]:
+    """Names of time zones by what people call them, in lower case."""
+    zones: dict[str, str] = {}
+    for zone in sorted(available_timezones()):
+        if zone.startswith(("posix/", "right/")):
+            continue
+        zones[zone.lower()] = zone
+        area, _, city = zone.rpartition("/")
+        if area and area not in {"Etc", "SystemV"}:
+            zones.setdefault(city.lower().replace("_", " "), zone)
+    zones.update(_PLACES)
+    return zones
+
+
+def find_zone(place: str) -> str | None:
+    """The IANA name of the time zone that the place is, or is in."""
+    name = re.sub(r"[.\s]+", " ", place.replace(".", "")).strip(" ,?!").lower()
+    zones = _zones()
+    found = zones.get(name) or zones.get(name.replace(" ", "_"))
+    if found is None and "," in name:  # "Paris, France"
+        found = zones.get(name.split(",")[0].strip())
+    return found
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class CurrentTime:
+    """Says what time it is."""
+
+    name = "current_time"
+    description = "Tell the current date and time in a time zone."
+    parameters: Mapping[str, Any] = {
+        "type": "object",
+        "properties": {
+            "timezone": {
+                "type": "string",
+                "description": "IANA name, for example “Asia/Tokyo”; UTC if left out.",
+            }
+        },
+        "required": [],
+    }
+    repeatable = True
+    time_limit: float | None = 5.0
+
+    def __init__(self, now: Callable[[], datetime] = _utc_now) -> None:
+        """Tell the time by this clock, which is asked for UTC."""
+        self._now = now
+
+    async def call(self, arguments: dict[str, Any]) -> str:
+        """Date and time in `timezone`."""
+        asked = arguments.get("timezone") or "UTC"
+        zone = find_zone(asked) if isinstance(asked, str) else None
+        if zone is None:
+            raise ToolError(
+                f"There is no time zone “{str(asked)[:60]}”. Use an IANA name such as "
+                "“Europe/Paris”."
+            )
+        try:
+            there = self._now().astimezone(ZoneInfo(zone))
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ToolError(f"The time zone “{zone}” is not known here.") from None
+        offset = there.strftime("%z")
+        return (
+            f"{there:%H:%M} on {there:%A}, {there.day} {there:%B %Y} "
+            f"({zone}, UTC{offset[:3]}:{offset[3:]})"
+        )
+
+    def recognise(self, prompt: str) -> dict[str, Any] | None:
+        """A question for the time, here (UTC) or at a place that has a zone."""
+        found = _ASKS.fullmatch(prompt.strip())
+        if found is None:
+            return None
+        place = next((text for text in found.groups() if text), "")
+        if not place:
+            return {"timezone": "UTC"}
+        zone = find_zone(place)
+        return None if zone is None else {"timezone": zone}
+
+
+_PLACE: Final = r"(?:in|at|for)\s+(?:the city of\s+)?([\w\s.,'/_+-]{2,40}?)"
+_NOW: Final = r"(?:\s+(?:right now|now|currently|today|at the moment|please))*"
+_END: Final = r"\s*(?:,?\s*(?:please|thanks|thank you))?[\s?!.]*"
+_ASKS: Final = re.compile(
+    r"(?:(?:hi|hello|hey|please|so|ok|okay)\b[\s,!.]*)*"
+    r"(?:(?:can|could) you\s+(?:please\s+)?)?(?:tell me\s+)?(?:please\s+)?"
+    r"(?:"
+    r"what(?:'s|’s| is)?\s+(?:the\s+)?(?:current\s+|local\s+)?(?:date and\s+)?time"
+    r"(?:\s+is it|\s+it is|\s+is)?"
+    rf"{_NOW}(?:\s+{_PLACE})?{_NOW}"
+    r"|(?:the\s+)?(?:current|local)\s+time"
+    rf"{_NOW}(?:\s+{_PLACE})?{_NOW}"
+    rf"|time{_NOW}\s+{_PLACE}{_NOW}"
+    r"|what(?:'s|’s| is)\s+(?:the\s+)?(?:current\s+|today's\s+)?date"
+    rf"{_NOW}(?:\s+{_PLACE})?{_NOW}"
+    r")" + _END,
+    re.IGNORECASE,
+)
