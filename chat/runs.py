@@ -17,7 +17,7 @@ from django.db import DatabaseError
 
 from chat import store
 from chat.agents import registry
-from chat.agents.base import AgentError, Exchange, Failure, Part, PartStarted
+from chat.agents.base import AgentError, BaseAgent, Exchange, Failure, Part, PartStarted
 from chat.database import db
 from chat.fanout import Hub
 from chat.journal import TRANSIENT, Journal, RunLog, RunLostError
@@ -67,11 +67,7 @@ class Runs:
 
         Raises ProtocolError and NotYoursError.
         """
-        if chat.agent_name is not None and chat.agent_name not in registry.names():
-            known = ", ".join(sorted(registry.names()))
-            raise ProtocolError(
-                "unknown_agent", f"There is no such agent. Try: {known}."
-            )
+        _check_agent(chat.agent_name)
         asked = await db(
             store.ask,
             session_id,
@@ -215,17 +211,15 @@ class Runs:
         recorder = Recorder(
             log, next_step=claimed.next_step, max_bytes=settings.MAX_ANSWER_BYTES
         )
-        if claimed.lost_call and not registry.is_repeatable(claimed.lost_call):
-            lost = LOST_CALL.format(tool=claimed.lost_call)
-            recorder.end(
-                "server_lost", error=Failure("tool_failed", lost, retryable=True)
-            )
-            return
         if run.takeovers >= MAX_TAKEOVERS:
             recorder.end("failed", error=ABANDONED)
             return
         try:
-            await self._listen(claimed, log, recorder)
+            agent = _agent(run.agent_name)
+            if claimed.lost_call and not agent.is_repeatable(claimed.lost_call):
+                recorder.end("server_lost", error=_lost_call(claimed.lost_call))
+            else:
+                await self._listen(agent, claimed, log, recorder)
         except AgentError as error:
             recorder.end("failed", error=error.failure)
         except (RunLostError, asyncio.CancelledError):
@@ -234,14 +228,11 @@ class Runs:
             logger.exception("run %s failed", run.pk)
             recorder.end("failed", error=INTERNAL)
 
-    async def _listen(self, claimed: Claimed, log: RunLog, recorder: Recorder) -> None:
+    async def _listen(
+        self, agent: BaseAgent, claimed: Claimed, log: RunLog, recorder: Recorder
+    ) -> None:
         """Write down what the agent says until it has ended."""
         run = claimed.run
-        try:
-            agent = registry.create(run.agent_name)
-        except KeyError:
-            message = f"The agent {run.agent_name!r} is not there any more."
-            raise AgentError("unknown_agent", message) from None
         history, done = await self._memory(run, claimed.steps)
         stream = agent.run_with_reasoning_stream(run.prompt, history, done=done)
         async with aclosing(stream):
@@ -262,6 +253,25 @@ class Runs:
         continued = await _patiently(store.steps_to_continue, run)
         history = [Exchange(prompt, tuple(_parts(of))) for prompt, of in earlier]
         return history, _parts([*continued, *steps])
+
+
+def _check_agent(name: str | None) -> None:
+    known = [agent.name for agent in registry.describe()]
+    if name is not None and name not in known:
+        message = f"There is no such agent. There are: {', '.join(known)}."
+        raise ProtocolError("unknown_agent", message)
+
+
+def _lost_call(tool: str) -> Failure:
+    return Failure("tool_failed", LOST_CALL.format(tool=tool), retryable=True)
+
+
+def _agent(name: str) -> BaseAgent:
+    try:
+        return registry.create(name)
+    except KeyError:
+        message = f"The agent {name!r} is not there any more."
+        raise AgentError("unknown_agent", message) from None
 
 
 async def _patiently(query: Any, *args: Any) -> Any:

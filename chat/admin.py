@@ -1,0 +1,219 @@
+"""Django admin: look things up. Nothing can be changed here, only sessions deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+
+from chat.models import Run, Session, Step
+
+if TYPE_CHECKING:  # at run time ModelAdmin takes no argument
+    SessionModelAdmin = admin.ModelAdmin[Session]
+    RunModelAdmin = admin.ModelAdmin[Run]
+else:
+    SessionModelAdmin = RunModelAdmin = admin.ModelAdmin
+
+MAX_SHOWN_RUNS = 50
+MAX_BRIEF_CHARS = 80
+
+
+class _LookOnly:
+    """Neither add nor change."""
+
+    def has_add_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+
+def _transcript(runs: QuerySet[Run]) -> SafeString:
+    shown = list(runs.prefetch_related("steps").order_by("-number")[:MAX_SHOWN_RUNS])
+    context = {"runs": shown[::-1], "earlier": runs.count() - len(shown)}
+    return render_to_string("chat/admin/transcript.html", context)
+
+
+class AnswerSearch:
+    """Search by words that may stand in titles, prompts and answers."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Rows with every word of the term, wherever each stands; or with the id."""
+        for word in search_term.split():
+            queryset = queryset.filter(self.contains(word))
+        return queryset, False
+
+    def contains(self, word: str) -> Q:
+        """Which rows contain the word."""
+        raise NotImplementedError
+
+
+def _answers(word: str) -> QuerySet[Step]:
+    return Step.objects.filter(type=Step.Type.FINAL_ANSWER, content__icontains=word)
+
+
+@admin.register(Session)
+class SessionAdmin(AnswerSearch, _LookOnly, SessionModelAdmin):
+    """Sessions with everything that was said and done in them."""
+
+    list_display = ("name", "who", "agent_name", "run_count", "last", "updated_at")
+    list_filter = (
+        "agent_name",
+        "runs__status",
+        "runs__reason",
+        "updated_at",
+        ("deleted_at", admin.EmptyFieldListFilter),
+    )
+    search_fields = ("title",)  # shows the box; `contains` says where is searched
+    search_help_text = "Words in titles, prompts and answers, or a session's id"
+    date_hierarchy = "updated_at"
+    ordering = ("-updated_at",)
+    list_per_page = 50
+    fields = (
+        "id",
+        "title",
+        "who",
+        "agent_name",
+        "created_at",
+        "updated_at",
+        "deleted_at",
+        "transcript",
+    )
+    readonly_fields = fields
+
+    class Media:
+        css: ClassVar = {"all": ["chat/admin/transcript.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
+        """With the number of runs and what became of the last one."""
+        last = Run.objects.filter(session=OuterRef("pk")).order_by("-number")
+        return (
+            super()
+            .get_queryset(request)
+            .select_related("owner")
+            .annotate(
+                runs_in_all=Count("runs", distinct=True),
+                last_status=Subquery(last.values("status")[:1]),
+                last_reason=Subquery(last.values("reason")[:1]),
+            )
+        )
+
+    def contains(self, word: str) -> Q:
+        """Title, prompt, answer, or the id itself."""
+        runs = Run.objects.filter(
+            Q(prompt__icontains=word) | Q(id__in=_answers(word).values("run"))
+        )
+        found = Q(title__icontains=word) | Q(id__in=runs.values("session"))
+        try:
+            return found | Q(id=UUID(word))
+        except ValueError:
+            return found
+
+    @admin.display(description="session", ordering="title")
+    def name(self, session: Session) -> str:
+        """The title, or the id where there is none."""
+        return str(session)
+
+    @admin.display(description="who", ordering="owner")
+    def who(self, session: Session) -> str:
+        """The user's name, or that it is a guest; the guest's key is a secret."""
+        return session.owner.get_username() if session.owner else "guest"
+
+    @admin.display(description="runs", ordering="runs_in_all")
+    def run_count(self, session: Session) -> int:
+        """How many runs there are."""
+        return int(getattr(session, "runs_in_all", 0))
+
+    @admin.display(description="last run", ordering="last_status")
+    def last(self, session: Session) -> str:
+        """What became of the last run."""
+        reason = getattr(session, "last_reason", "")
+        return str(reason or getattr(session, "last_status", None) or "–")
+
+    @admin.display(description="transcript")
+    def transcript(self, session: Session) -> SafeString:
+        """All runs and their steps, coloured as on the page."""
+        return _transcript(Run.objects.filter(session=session))
+
+
+@admin.register(Run)
+class RunAdmin(AnswerSearch, _LookOnly, RunModelAdmin):
+    """Single runs, to be found by agent, status, reason and date."""
+
+    list_display = (
+        "brief",
+        "session_link",
+        "agent_name",
+        "status",
+        "reason",
+        "duration",
+        "created_at",
+    )
+    list_filter = ("agent_name", "status", "reason", "created_at")
+    search_fields = ("prompt",)
+    search_help_text = "Words in prompts and answers"
+    date_hierarchy = "created_at"
+    ordering = ("-created_at",)
+    list_per_page = 50
+    list_select_related = ("session",)
+    fields = (
+        "session_link",
+        "number",
+        "agent_name",
+        "status",
+        "reason",
+        "error",
+        "epoch",
+        "last_seq",
+        "process",
+        "heartbeat",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "input_tokens",
+        "output_tokens",
+        "transcript",
+    )
+    readonly_fields = fields
+
+    class Media:
+        css: ClassVar = {"all": ["chat/admin/transcript.css"]}
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """Sessions are deleted whole."""
+        return False
+
+    def contains(self, word: str) -> Q:
+        """Prompt or answer."""
+        return Q(prompt__icontains=word) | Q(id__in=_answers(word).values("run"))
+
+    @admin.display(description="prompt", ordering="prompt")
+    def brief(self, run: Run) -> str:
+        """The beginning of the prompt."""
+        return Truncator(run.prompt).chars(MAX_BRIEF_CHARS)
+
+    @admin.display(description="session", ordering="session")
+    def session_link(self, run: Run) -> SafeString:
+        """To the session's page here."""
+        address = reverse("admin:chat_session_change", args=[run.session_id])
+        return format_html('<a href="{}">{}</a>', address, run.session)
+
+    @admin.display(description="duration", ordering="duration_ms")
+    def duration(self, run: Run) -> str:
+        """In seconds."""
+        return "–" if run.duration_ms is None else f"{run.duration_ms / 1000:.1f} s"
+
+    @admin.display(description="transcript")
+    def transcript(self, run: Run) -> SafeString:
+        """The run's steps, coloured as on the page."""
+        return _transcript(Run.objects.filter(pk=run.pk))
