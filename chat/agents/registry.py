@@ -52,14 +52,25 @@ class ModelInfo(Struct, frozen=True):
 
 def describe() -> list[AgentInfo]:
     """The agents that can be chosen, the default one first."""
-    return [AgentInfo(name, DESCRIPTIONS[name]) for name in _names()]
+    return [AgentInfo(name, DESCRIPTIONS[name]) for name in names()]
+
+
+def names() -> list[str]:
+    """The names of the agents that can be chosen, the default one first."""
+    scripted = ["scripted"] if _setting("SCRIPTED_AGENT", "") else []
+    return ["researcher", "assistant", *scripted]
 
 
 def create(name: str) -> BaseAgent:
     """The agent of that name; `KeyError` if there is none."""
-    if name not in _names():
+    if name not in names():
         raise KeyError(name)
     return _agent(name)
+
+
+def is_repeatable(tool_name: str) -> bool:
+    """Whether calling this tool twice does no harm, whichever agent has it."""
+    return any(create(name).is_repeatable(tool_name) for name in names())
 
 
 def model_info() -> ModelInfo:
@@ -88,11 +99,6 @@ def forget() -> None:
     """Read the settings anew on the next use."""
     for cached in (_agent, _model, _tools, _threads):
         cached.cache_clear()
-
-
-def _names() -> list[str]:
-    scripted = ["scripted"] if _setting("SCRIPTED_AGENT", "") else []
-    return ["researcher", "assistant", *scripted]
 
 
 @cache
