@@ -87,6 +87,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.closed = False
         self.bad_frames = 0
         with ExitStack() as self.held:
+            self.runtime.sockets.add(self)
+            self.held.callback(self.runtime.sockets.discard, self)
             try:
                 await await_many_dispatch([receive], self.dispatch)
             except StopConsumer:
@@ -104,14 +106,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
         try:
             await self._enter()
         except Refused as refused:
-            await self._hang_up(refused.code)
+            await self.hang_up(refused.code)
         except NotYoursError:
-            await self._hang_up(CLOSE_NO_SUCH_SESSION)
+            await self.hang_up(CLOSE_NO_SUCH_SESSION)
         except TooManyError:
-            await self._hang_up(CLOSE_TOO_MANY)
+            await self.hang_up(CLOSE_TOO_MANY)
         except DatabaseError as error:
             logger.warning("no socket can be opened: %s", error)
-            await self._hang_up(CLOSE_OVERLOADED)
+            await self.hang_up(CLOSE_OVERLOADED)
 
     async def websocket_disconnect(self, message: Any) -> None:
         """The socket is gone; runs go on."""
@@ -133,11 +135,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
             logger.warning("a command failed: %s", error)
             self._refuse(AWAY if command is None else AWAY.about(command))
         except NotYoursError:
-            await self._hang_up(CLOSE_NO_SUCH_SESSION)
+            await self.hang_up(CLOSE_NO_SUCH_SESSION)
         except TooSlowError:
-            await self._hang_up(CLOSE_TOO_MANY)
+            await self.hang_up(CLOSE_TOO_MANY)
         if self.bad_frames >= MAX_BAD_FRAMES:
-            await self._hang_up(CLOSE_NOT_THIS_PROTOCOL)
+            await self.hang_up(CLOSE_NOT_THIS_PROTOCOL)
+
+    async def hang_up(self, code: int) -> None:
+        """Close the socket, saying why."""
+        if not self.closed:
+            self.closed = True
+            await self.close(code)
 
     # ------------------------------------------------------------ entering
 
@@ -156,7 +164,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self.session_id,
             who,
             self._send_text,
-            self._hang_up,
+            self.hang_up,
             max_chars=settings.OUTBOX_BYTES,
         )
         # First join, then read: what comes between is held until the log was read.
@@ -229,17 +237,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if not self.closed:
             await self.send(text)
 
-    async def _hang_up(self, code: int) -> None:
-        if not self.closed:
-            self.closed = True
-            await self.close(code)
-
     def _pump_ended(self, pump: asyncio.Task[None]) -> None:
         if pump.cancelled() or self.closed:
             return
         logger.error("a viewer failed", exc_info=pump.exception())
         # The client comes back and reads the log.
-        self.closing = asyncio.create_task(self._hang_up(CLOSE_OVERLOADED))
+        self.closing = asyncio.create_task(self.hang_up(CLOSE_OVERLOADED))
 
 
 class NowhereConsumer(ChatConsumer):

@@ -34,7 +34,7 @@ MAX_MESSAGE_CHARS: Final = 512 * 1024  # a layer's message holds at most 1 MiB
 
 
 class Viewer(Protocol):
-    """Who watches a session. Neither method waits."""
+    """Who watches a session. No method waits."""
 
     def deliver(self, frame: Frame) -> None:
         """New events of a run."""
@@ -42,16 +42,22 @@ class Viewer(Protocol):
     def announce(self, text: str) -> None:
         """A message about the session itself, ready to send."""
 
+    def check(self, run: int, last_seq: int) -> None:
+        """How far the run's log goes."""
+
 
 class Hub:
     """Who watches what in this process, and the way to the other processes.
 
     `on_nudge` is told the ids of runs that this process should give up: they were
-    stopped elsewhere.
+    stopped elsewhere. `on_recover` is told that another process has left runs behind.
     """
 
-    def __init__(self, on_nudge: Callable[[list[int]], None]) -> None:
+    def __init__(
+        self, on_nudge: Callable[[list[int]], None], on_recover: Callable[[], None]
+    ) -> None:
         self._on_nudge = on_nudge
+        self._on_recover = on_recover
         self._viewers: dict[UUID, set[Viewer]] = {}
         self._me = uuid4().hex
         self._layer = _shared_layer()
@@ -123,6 +129,10 @@ class Hub:
         self._on_nudge(run_ids)
         self._enqueue(0, {"nudge": run_ids})
 
+    def call_recover(self) -> None:
+        """Tell the other processes that there are runs to take over now."""
+        self._enqueue(0, {"recover": True})
+
     async def close(self) -> None:
         """Send what is queued, within the time limit of one message, and stop."""
         if self._layer is not None:
@@ -188,6 +198,8 @@ class Hub:
             session, text = message["announce"]
             for viewer in self.viewers(UUID(session)):
                 viewer.announce(text)
+        if "recover" in message:
+            self._on_recover()
         if "nudge" in message:
             self._on_nudge(message["nudge"])
 

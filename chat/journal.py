@@ -202,6 +202,7 @@ class RunLog:
         "lost",
         "number",
         "on_lost",
+        "outage",
         "run_id",
         "session_id",
     )
@@ -218,6 +219,7 @@ class RunLog:
         self.epoch: int = run.epoch
         self.last_seq: int = run.last_seq
         self.lost: RunLostError | None = None
+        self.outage = 0.0  # seconds: the longest that the database was away
         self.on_lost = on_lost
         self.chars = 0
         self._journal = journal
@@ -346,7 +348,12 @@ class Journal:
         taken = [(log, *log.take()) for log in dirty]
         batches = [batch for _, batch, _ in taken if batch is not None]
         if batches:
+            started = time.monotonic()
             written, spoilt = await self._write(batches)
+            outage = time.monotonic() - started
+            if outage > RETRY_DELAYS[-1]:
+                for log in self._logs:
+                    log.outage = max(log.outage, outage)
         else:
             written, spoilt = set(), set()
         self._publish(

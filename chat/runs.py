@@ -43,6 +43,9 @@ ABANDONED: Final = Failure(
     retryable=True,
 )
 TOO_LONG: Final = "This answer took more steps than this site allows and was ended."
+OUTAGE: Final = (
+    "The database was away for so long that this answer was given up. Try again."
+)
 LOST_CALL: Final = (
     "The server was lost while {tool} was being called. It is not known whether the"
     " call took effect, so it was not repeated. Press Continue to go on from here."
@@ -59,6 +62,8 @@ class Runs:
         self._driving: dict[int, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._closing = False
+        # When the database last failed, on the loop's clock: see `recover`.
+        self.troubled = float("-inf")
 
     # ------------------------------------------------------------ verbs
 
@@ -112,10 +117,19 @@ class Runs:
             self.give_up(list(lost))
 
     async def recover(self) -> None:
-        """Take over abandoned runs and start waiting ones, as far as there is room."""
+        """Take over abandoned runs and start waiting ones, as far as there is room.
+
+        Not while the database has just come back: then no process could say that it
+        is alive, and all runs look abandoned.
+        """
+        calm = 2 * settings.HEARTBEAT_SECONDS
+        if asyncio.get_running_loop().time() - self.troubled < calm:
+            return
         older_than = timedelta(seconds=settings.TAKEOVER_SECONDS)
         if self._room:
             for run_id in await db(store.abandoned, older_than, CLAIMS_AT_ONCE):
+                if run_id in self._driving:
+                    continue
                 claimed = await db(store.take_over, run_id, self.process, older_than)
                 if claimed is not None:
                     logger.warning("taking over run %s", run_id)
@@ -139,6 +153,7 @@ class Runs:
                 await db(store.release, self.process)
         except (TimeoutError, DatabaseError) as error:
             logger.warning("could not hand the runs over: %s", error)
+        self._hub.call_recover()
 
     # ------------------------------------------------------------ driving
 
@@ -238,12 +253,14 @@ class Runs:
         async with aclosing(stream):
             async for event in stream:
                 recorder.record(event)
-                if log.last_seq > settings.MAX_EVENTS_PER_RUN:
-                    raise AgentError("model_error", TOO_LONG)
                 if log.crowded or (
                     type(event) is PartStarted and event.type == "tool_result"
                 ):
                     await log.committed()
+                if log.last_seq > settings.MAX_EVENTS_PER_RUN:
+                    raise AgentError("model_error", TOO_LONG)
+                if log.outage > settings.DATABASE_PATIENCE_SECONDS:
+                    raise AgentError("internal", OUTAGE, retryable=True)
 
     async def _memory(
         self, run: Run, steps: list[Step]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
+from typing import Final, Protocol
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -16,14 +18,20 @@ from chat.bounds import Bounds
 from chat.database import db
 from chat.fanout import Hub
 from chat.journal import Journal
+from chat.protocol import CLOSE_OVERLOADED
 from chat.runs import Runs
-from chat.viewers import SocketViewer
 
 logger = logging.getLogger(__name__)
 
-SINCE_MARGIN = (
-    60.0  # seconds: how much longer than needed the position check looks back
-)
+# How much longer than needed the position check looks back.
+SINCE_MARGIN: Final = timedelta(seconds=60)
+
+
+class Socket(Protocol):
+    """A socket that this process serves."""
+
+    async def hang_up(self, code: int) -> None:
+        """Close it, saying why."""
 
 
 class Runtime:
@@ -31,24 +39,28 @@ class Runtime:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.hub = Hub(on_nudge=self._give_up)
-        self.journal = Journal(self.hub.publish)
-        self.runs = Runs(self.hub, self.journal)
         self.bounds = Bounds()
         self.draining = False
+        self.sockets: set[Socket] = set()
+        self._left_behind = asyncio.Event()  # another process has handed runs over
+        self.hub = Hub(on_nudge=self._give_up, on_recover=self._left_behind.set)
+        self.journal = Journal(self.hub.publish)
+        self.runs = Runs(self.hub, self.journal)
         self._checked = self.loop.time()
+        beat = settings.HEARTBEAT_SECONDS
         self._watches = [
-            self._watch(self.runs.renew, settings.HEARTBEAT_SECONDS),
-            self._watch(self.runs.recover, settings.HEARTBEAT_SECONDS),
+            self._watch(self.runs.renew, beat),
+            self._watch(self.runs.recover, beat, sooner=self._left_behind),
             self._watch(self._check_positions, settings.POSITION_CHECK_SECONDS),
         ]
-
-    def _give_up(self, run_ids: list[int]) -> None:
-        self.runs.give_up(run_ids)
+        registry.warm_up()
 
     async def close(self) -> None:
         """Stop, and hand the runs over to whoever is there."""
         self.draining = True
+        # Servers that close sockets themselves have done so by now, with 1012.
+        hang_ups = [socket.hang_up(CLOSE_OVERLOADED) for socket in self.sockets]
+        await asyncio.gather(*hang_ups, return_exceptions=True)
         for watch in self._watches:
             watch.cancel()
         await asyncio.gather(*self._watches, return_exceptions=True)
@@ -58,30 +70,45 @@ class Runtime:
         await self.hub.close()
         await registry.shutdown()
 
+    def _give_up(self, run_ids: list[int]) -> None:
+        self.runs.give_up(run_ids)
+
     def _watch(
-        self, look: Callable[[], Awaitable[None]], seconds: float
+        self,
+        look: Callable[[], Awaitable[None]],
+        seconds: float,
+        *,
+        sooner: asyncio.Event | None = None,
     ) -> asyncio.Task[None]:
+        """Look every so many seconds, or as soon as `sooner` is set, for ever."""
+        hurry = sooner or asyncio.Event()
+
         async def for_ever() -> None:
             while True:
+                hurry.clear()
                 try:
                     await look()
                 except DatabaseError as error:
+                    self.runs.troubled = self.loop.time()
                     logger.warning("the database is away, will try again: %s", error)
-                await asyncio.sleep(seconds)
+                except Exception:
+                    # A watch that ends would not be missed until it is needed.
+                    logger.exception("%s failed, will try again", look.__name__)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await hurry.wait()
 
         return asyncio.create_task(for_ever(), name=look.__name__)
 
     async def _check_positions(self) -> None:
         """Have viewers read the log where it has more than they were told of."""
-        watched = self.hub.watched
-        since = self.loop.time() - self._checked + SINCE_MARGIN
         started = self.loop.time()
-        if watched:
-            found = await db(store.positions, watched, timedelta(seconds=since))
+        since = timedelta(seconds=started - self._checked) + SINCE_MARGIN
+        if watched := self.hub.watched:
+            found = await db(store.positions, watched, since)
             for session_id, run, last_seq in found:
                 for viewer in self.hub.viewers(session_id):
-                    if isinstance(viewer, SocketViewer):
-                        viewer.check(run, last_seq)
+                    viewer.check(run, last_seq)
         self._checked = started
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
+from django.db.models import Sum
+from django.db.models.functions import Length
 from msgspec import UNSET, convert
 
 from chat.models import Run, Step
@@ -19,6 +21,8 @@ from chat.protocol import (
 from chat.store.log import read_events
 from chat.transcript import fold, view
 
+MAX_SNAPSHOT_CHARS: Final = 1024 * 1024  # of steps; the rest is history to ask for
+
 
 def latest_runs(
     session_id: UUID, limit: int, *, before: int | None = None, but: Iterable[int] = ()
@@ -28,9 +32,23 @@ def latest_runs(
     if before is not None:
         runs = runs.filter(number__lt=before)
     rows = list(runs.order_by("-number")[: limit + 1])
-    earlier = len(rows) > limit
-    rows = rows[:limit][::-1]
-    return run_views(rows), earlier
+    shown = _as_many_as_fit(rows[:limit])
+    return run_views(shown[::-1]), len(rows) > len(shown)
+
+
+def _as_many_as_fit(runs: list[Run]) -> list[Run]:
+    """The first of `runs`, at least one, whose text fits one message."""
+    sizes = dict(
+        Step.objects.filter(run__in=runs)
+        .values_list("run")
+        .annotate(size=Sum(Length("content")))
+    )
+    room = MAX_SNAPSHOT_CHARS
+    for count, run in enumerate(runs):
+        room -= sizes.get(run.pk, 0)
+        if room < 0:
+            return runs[: max(1, count)]
+    return runs
 
 
 def run_views(runs: Sequence[Run]) -> list[RunView]:
