@@ -1,0 +1,111 @@
+/**
+ * The sessions over HTTP: JSON, same origin, with the CSRF token.
+ *
+ * @import { SessionRow } from "../types.js"
+ */
+
+/** An answer that is not the wished one; `message` is for people. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status 0: no answer at all
+   * @param {string} message
+   */
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export class Api {
+  #base;
+  #fetch;
+  #token;
+
+  /**
+   * @param {string} base address of the sessions
+   * @param {typeof fetch} fetch
+   * @param {() => string} token the CSRF token
+   */
+  constructor(base, fetch, token) {
+    this.#base = base;
+    this.#fetch = fetch;
+    this.#token = token;
+  }
+
+  /**
+   * @param {{ q?: string, archived?: boolean, before?: string | null }} query
+   * @returns {Promise<{ sessions: SessionRow[], next: string | null }>}
+   */
+  list({ q = "", archived = false, before = null }) {
+    const query = new URLSearchParams({ q, archived: archived ? "1" : "0" });
+    if (before) query.set("before", before);
+    return this.#call("GET", `?${query}`);
+  }
+
+  /**
+   * @param {string} id
+   * @param {{ title?: string, pinned?: boolean, archived?: boolean }} fields
+   * @returns {Promise<SessionRow>}
+   */
+  change(id, fields) {
+    return this.#call("PATCH", `/${id}`, fields);
+  }
+
+  /** @param {string} id @returns {Promise<unknown>} */
+  remove(id) {
+    return this.#call("DELETE", `/${id}`);
+  }
+
+  /** @param {string} id @returns {Promise<unknown>} */
+  restore(id) {
+    return this.#call("POST", `/${id}/restore`);
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {object} [body]
+   * @returns {Promise<any>}
+   */
+  async #call(method, path, body) {
+    const answer = await this.#ask(method, path, body);
+    const text = await answer.text();
+    const data = parse(text);
+    if (answer.ok) return data;
+    const message = data?.error?.message ?? `The server answered ${answer.status}.`;
+    throw new ApiError(answer.status, message);
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {object} [body]
+   */
+  async #ask(method, path, body) {
+    /** @type {Record<string, string>} */
+    const headers = { Accept: "application/json", "X-CSRFToken": this.#token() };
+    if (body) headers["Content-Type"] = "application/json";
+    const options = {
+      method,
+      headers,
+      credentials: /** @type {const} */ ("same-origin"),
+    };
+    try {
+      return await this.#fetch(
+        this.#base + path,
+        body ? { ...options, body: JSON.stringify(body) } : options,
+      );
+    } catch {
+      throw new ApiError(0, "There is no connection to the server.");
+    }
+  }
+}
+
+/** @param {string} text @returns {any} */
+function parse(text) {
+  try {
+    return text ? JSON.parse(text) : null;
+  } catch {
+    return null;
+  }
+}

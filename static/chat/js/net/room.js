@@ -1,0 +1,285 @@
+/**
+ * One session on the wire: join with what we have, apply in order, drop doubles, join
+ * again on a gap; and send what waits in the outbox, one after the other.
+ *
+ * @import {
+ *   Clock, Command, Report, Run, RunEvent, ServerError, ServerMessage, Session,
+ * } from "../types.js"
+ * @import { Conversation } from "../model/conversation.js"
+ * @import { Outbox } from "./outbox.js"
+ */
+
+import { GapError } from "../model/transcript.js";
+import { PROTOCOL_VERSION } from "../protocol.js";
+import { Push } from "./push.js";
+
+const ANSWER_MS = 15_000;
+const HISTORY_LIMIT = 20;
+const HOLE_LIMIT = 50;
+
+/** More events than this while joining: what is buffered is dropped for a new join. */
+const BUFFER_LIMIT = 5_000;
+
+/** Joins in a row that healed nothing; then the run is fetched whole. */
+const STUBBORN = 2;
+
+/**
+ * @typedef {object} Wire
+ * @property {(command: Command) => boolean} send
+ * @property {boolean} isConnected
+ */
+
+/**
+ * @typedef {object} RoomNeeds
+ * @property {Wire} socket
+ * @property {Conversation} conversation
+ * @property {Outbox} outbox
+ * @property {Clock} clock
+ * @property {Report} report
+ * @property {(session: Partial<Session>) => void} onSession
+ * @property {(error: ServerError) => void} onError an error that is about no message
+ */
+
+export class Room {
+  #needs;
+  #isJoined = false;
+  /** @type {{ run: number, events: RunEvent[] }[]} */
+  #early = [];
+  #stubborn = 0;
+  /** @type {{ clientId: string, push: Push } | null} */
+  #asking = null;
+  /** @type {Push | null} */
+  #history = null;
+  /** @type {unknown} */
+  #later = null;
+
+  /** @param {RoomNeeds} needs */
+  constructor(needs) {
+    this.#needs = needs;
+  }
+
+  get isJoined() {
+    return this.#isJoined;
+  }
+
+  /** The wire is open: join with what we have, then say what waits. */
+  opened() {
+    this.#forgetPushes();
+    this.#stubborn = 0;
+    this.#join();
+    this.flush();
+  }
+
+  /** @param {ServerMessage} message */
+  received(message) {
+    switch (message.type) {
+      case "events":
+        return this.#events(message.data.run, message.data.events);
+      case "snapshot":
+        return this.#snapshot(message.data);
+      case "history":
+        return this.#earlier(message.data.runs);
+      case "accepted":
+        return this.#accepted(message.data.client_id);
+      case "session":
+        return this.#needs.onSession(message.data);
+      case "error":
+        return this.#error(message.data);
+    }
+  }
+
+  /** Send the oldest message that waits, unless one is on its way. */
+  flush() {
+    if (this.#asking || !this.#needs.socket.isConnected) return;
+    const item = this.#needs.outbox.items.get().find((waiting) => !waiting.error);
+    if (!item) return;
+    const { at: _at, ...payload } = item;
+    const push = new Push(this.#needs.clock, ANSWER_MS, (outcome, detail) =>
+      this.#answered(item.client_id, outcome, detail),
+    );
+    this.#asking = { clientId: item.client_id, push };
+    this.#needs.socket.send({ type: "chat", payload });
+  }
+
+  /**
+   * Stop a run, saying how much of it was seen.
+   * @param {number} run
+   */
+  stop(run) {
+    const seen = this.#needs.conversation.get(run)?.seq;
+    const payload = seen === undefined ? { run } : { run, seen };
+    return this.#needs.socket.send({ type: "interrupt", payload });
+  }
+
+  /** @param {number} run */
+  retry(run) {
+    return this.#needs.socket.send({ type: "retry", payload: { run } });
+  }
+
+  /** Ask for runs before the first one held; no-op while such a question is open. */
+  loadEarlier() {
+    const first = this.#needs.conversation.runs[0]?.run ?? 1;
+    if (first > 1) this.#ask(first, HISTORY_LIMIT);
+  }
+
+  /**
+   * What the page shows of this run is not what is stored: fetch it afresh.
+   * @param {number} run
+   */
+  heal(run) {
+    this.#needs.report("healed", { run });
+    this.#needs.conversation.forget(run);
+    this.#join();
+  }
+
+  #join() {
+    this.#isJoined = false;
+    this.#early = [];
+    const { seen } = this.#needs.conversation;
+    const payload = { protocol: /** @type {2} */ (PROTOCOL_VERSION), seen };
+    this.#needs.socket.send({ type: "subscribe", payload });
+  }
+
+  /** @param {{ session: Session | null, runs: Run[] }} snapshot */
+  #snapshot({ session, runs }) {
+    const { conversation } = this.#needs;
+    if (session) this.#needs.onSession(session);
+    // The server fills up with runs before ours; those come when scrolled to.
+    const lowest = conversation.runs[0]?.run ?? 0;
+    this.#merge(runs.filter((run) => run.run >= lowest));
+    this.#isJoined = true;
+    const early = this.#early;
+    this.#early = [];
+    for (const { run, events } of early) this.#events(run, events);
+    this.#fillHole();
+  }
+
+  /** @param {Run[]} runs */
+  #earlier(runs) {
+    this.#merge(runs);
+    this.#history?.settle("ok");
+    if (runs.length > 0) this.#fillHole();
+  }
+
+  /** @param {Run[]} runs */
+  #merge(runs) {
+    this.#needs.conversation.merge(runs);
+    for (const run of runs) if (run.client_id) this.#accepted(run.client_id);
+  }
+
+  #fillHole() {
+    const above = this.#needs.conversation.hole;
+    if (above !== null) this.#ask(above, HOLE_LIMIT);
+  }
+
+  /**
+   * @param {number} before
+   * @param {number} limit
+   */
+  #ask(before, limit) {
+    if (this.#history || !this.#needs.socket.isConnected) return;
+    this.#history = new Push(this.#needs.clock, ANSWER_MS, () => {
+      this.#history = null;
+    });
+    this.#needs.socket.send({ type: "history", payload: { before, limit } });
+  }
+
+  /**
+   * @param {number} run
+   * @param {RunEvent[]} events
+   */
+  #events(run, events) {
+    if (!this.#isJoined) return this.#keep(run, events);
+    try {
+      const doubles = this.#needs.conversation.apply(run, events);
+      if (doubles > 0) this.#needs.report("doubles", { run, count: doubles });
+      this.#stubborn = 0;
+    } catch (error) {
+      if (!(error instanceof GapError)) throw error;
+      this.#gap(run, error.message);
+    }
+    this.#noteCreated(events);
+  }
+
+  /**
+   * @param {number} run
+   * @param {RunEvent[]} events
+   */
+  #keep(run, events) {
+    this.#early.push({ run, events });
+    if (this.#early.length > BUFFER_LIMIT) this.#join();
+  }
+
+  /**
+   * @param {number} run
+   * @param {string} detail
+   */
+  #gap(run, detail) {
+    this.#needs.report("gap", { run, detail });
+    this.#stubborn += 1;
+    if (this.#stubborn > STUBBORN) this.#needs.conversation.forget(run);
+    this.#join();
+  }
+
+  /** @param {RunEvent[]} events */
+  #noteCreated(events) {
+    for (const event of events) {
+      if (event.kind === "run_created" && event.client_id) {
+        this.#accepted(event.client_id);
+      }
+    }
+  }
+
+  /** @param {string} clientId */
+  #accepted(clientId) {
+    this.#needs.outbox.remove(clientId);
+    if (this.#asking?.clientId === clientId) this.#asking.push.settle("ok");
+  }
+
+  /** @param {ServerError} error */
+  #error(error) {
+    if (this.#asking && error.client_id === this.#asking.clientId) {
+      return this.#asking.push.settle("error", error);
+    }
+    this.#history?.settle("error");
+    this.#needs.onError(error);
+  }
+
+  /**
+   * @param {string} clientId
+   * @param {import("./push.js").Outcome} outcome
+   * @param {unknown} detail
+   */
+  #answered(clientId, outcome, detail) {
+    this.#asking = null;
+    if (outcome === "error") {
+      this.#refused(clientId, /** @type {ServerError} */ (detail));
+    } else {
+      this.flush();
+    }
+  }
+
+  /**
+   * @param {string} clientId
+   * @param {ServerError} error
+   */
+  #refused(clientId, error) {
+    if (error.retry_after !== undefined) {
+      // "Too fast": wait as told, then go on; nobody has to press anything.
+      const { clock } = this.#needs;
+      clock.clearTimeout(this.#later);
+      this.#later = clock.setTimeout(() => this.flush(), error.retry_after * 1000);
+      this.#needs.onError(error);
+      return;
+    }
+    this.#needs.outbox.refuse(clientId, error.message);
+    this.flush();
+  }
+
+  #forgetPushes() {
+    this.#asking?.push.cancel();
+    this.#asking = null;
+    this.#history?.cancel();
+    this.#history = null;
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * Elements from plain values. Text is always text: nothing here parses HTML.
+ */
+
+/** @typedef {string | number | boolean | undefined | null | ((event: any) => void)} Value */
+
+/**
+ * An element with attributes, listeners (`onclick: …`) and children.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, Value>} [attributes]
+ * @param {...(Node | string | null | undefined)} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    setAttribute(element, name, value);
+  }
+  for (const child of children) if (child != null) element.append(child);
+  return element;
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {string} name
+ * @param {Value} value
+ */
+function setAttribute(element, name, value) {
+  if (typeof value === "function") {
+    element.addEventListener(name.replace(/^on/, ""), value);
+  } else if (value === true) {
+    element.setAttribute(name, "");
+  } else if (value !== false && value != null) {
+    element.setAttribute(name, String(value));
+  }
+}
+
+/**
+ * The element of that id, which the template must have.
+ * @param {string} id
+ */
+export function byId(id) {
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`The page has no #${id}.`);
+  return element;
+}
+
+/**
+ * Set the text unless it is that already: a text node left alone keeps its selection.
+ * @param {Node} node
+ * @param {string} text
+ */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/**
+ * Make a container hold exactly these children, moving as few as possible.
+ * @param {Element} parent
+ * @param {Node[]} children
+ */
+export function setChildren(parent, children) {
+  children.forEach((child, index) => {
+    const at = parent.childNodes[index];
+    if (at !== child) parent.insertBefore(child, at ?? null);
+  });
+  while (parent.childNodes.length > children.length) parent.lastChild?.remove();
+}
+
+/**
+ * A button. Its action is named in `data-action`; `delegate` finds it.
+ * @param {string} label
+ * @param {string} action
+ * @param {Record<string, Value>} [attributes]
+ */
+export function button(label, action, attributes = {}) {
+  return h(
+    "button",
+    { type: "button", class: "quiet", "data-action": action, ...attributes },
+    label,
+  );
+}
+
+/**
+ * One listener for all buttons in `root`: calls the handler named by `data-action`.
+ * @param {HTMLElement} root
+ * @param {Record<string, (button: HTMLElement, event: Event) => void>} handlers
+ * @returns {() => void} stop listening
+ */
+export function delegate(root, handlers) {
+  /** @param {Event} event */
+  const listener = (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    const found = target?.closest("[data-action]");
+    if (!(found instanceof HTMLElement) || !root.contains(found)) return;
+    handlers[found.dataset.action ?? ""]?.(found, event);
+  };
+  root.addEventListener("click", listener);
+  return () => root.removeEventListener("click", listener);
+}

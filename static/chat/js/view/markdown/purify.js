@@ -1,0 +1,31 @@
+/**
+ * The one place where HTML becomes nodes: what the highlighter and the formula setter
+ * write, never what a model wrote.
+ */
+
+import DOMPurify from "../../../vendor/dompurify.js";
+
+/**
+ * @param {string} html
+ * @returns {DocumentFragment}
+ */
+export function highlighted(html) {
+  return DOMPurify.sanitize(html, {
+    ALLOWED_TAGS: ["span"],
+    ALLOWED_ATTR: ["class"],
+    RETURN_DOM_FRAGMENT: true,
+  });
+}
+
+/**
+ * @param {string} html
+ * @returns {DocumentFragment}
+ */
+export function formula(html) {
+  return DOMPurify.sanitize(html, {
+    USE_PROFILES: { mathMl: true },
+    ADD_TAGS: ["semantics", "annotation"],
+    FORBID_ATTR: ["style", "href"],
+    RETURN_DOM_FRAGMENT: true,
+  });
+}

@@ -1,0 +1,159 @@
+/**
+ * Markdown that grows. Finished blocks are parsed once and never touched again; only
+ * the block at the end is read anew, and that at most a fifth of the time.
+ *
+ * @import { Token } from "../../../vendor/marked.js"
+ */
+
+import { blocks } from "./lexer.js";
+import { morphChildren } from "./morph.js";
+import { blockNodes } from "./nodes.js";
+import { highlight, setFormula } from "./on_demand.js";
+
+/** How much is read at a time; doubled while one block is longer than it. */
+const WINDOW = 16_000;
+
+/** Milliseconds of work after which the next frame gets its turn. */
+const SLICE_MS = 8;
+
+/** Rest this many times as long as the last reading took. */
+const REST = 4;
+
+export class MarkdownStream {
+  #settled;
+  #live;
+  #now;
+  #text = "";
+  #offset = 0;
+  #window = WINDOW;
+  #restUntil = 0;
+
+  /**
+   * @param {HTMLElement} root an empty element of its own
+   * @param {() => number} now milliseconds
+   */
+  constructor(root, now) {
+    this.#now = now;
+    this.#settled = root;
+    this.#live = document.createElement("div");
+    this.#live.className = "md-live";
+    root.append(this.#live);
+  }
+
+  /**
+   * Show `text`. False: there is more to do, call again next frame.
+   * @param {string} text all of it
+   * @param {boolean} isDone nothing will be added
+   */
+  update(text, isDone) {
+    text = withUnixLines(text);
+    if (!text.startsWith(this.#text)) this.#startOver();
+    this.#text = text;
+    const start = this.#now();
+    if (start < this.#restUntil && !isDone) return false;
+    const isShown = this.#read(text, isDone, start + SLICE_MS);
+    const end = this.#now();
+    this.#restUntil = isShown ? end + (end - start) * REST : 0;
+    return isShown;
+  }
+
+  #startOver() {
+    this.#offset = 0;
+    this.#window = WINDOW;
+    this.#settled.replaceChildren(this.#live);
+    this.#live.replaceChildren();
+  }
+
+  /**
+   * @param {string} text
+   * @param {boolean} isDone
+   * @param {number} deadline
+   */
+  #read(text, isDone, deadline) {
+    while (!this.#readWindow(text, isDone)) {
+      if (this.#now() > deadline) return false;
+    }
+    return true;
+  }
+
+  /**
+   * @param {string} text
+   * @param {boolean} isDone
+   */
+  #readWindow(text, isDone) {
+    const end = Math.min(text.length, this.#offset + this.#window);
+    const tail = text.slice(this.#offset, end);
+    const tokens = blocks(tail);
+    if (end === text.length) {
+      const count = isDone ? tokens.length : finishedBlocks(tokens, tail);
+      this.#settle(tokens.slice(0, count));
+      morphChildren(this.#live, blockNodes(tokens.slice(count)));
+      return true;
+    }
+    const count = finishedBlocks(tokens, tail);
+    this.#settle(tokens.slice(0, count));
+    this.#window = count > 0 ? WINDOW : this.#window * 2;
+    return false;
+  }
+
+  /** @param {Token[]} tokens */
+  #settle(tokens) {
+    if (tokens.length === 0) return;
+    for (const token of tokens) this.#offset += token.raw.length;
+    const nodes = blockNodes(tokens);
+    this.#live.replaceChildren();
+    this.#live.before(...nodes);
+    for (const node of nodes) if (node instanceof HTMLElement) finish(node);
+  }
+}
+
+/** @param {string} text */
+function withUnixLines(text) {
+  return text.includes("\r") ? text.replaceAll(/\r\n?/g, "\n") : text;
+}
+
+/**
+ * How many of the blocks cannot change any more: those before one whose first line is
+ * complete.
+ * @param {Token[]} tokens
+ * @param {string} text
+ */
+function finishedBlocks(tokens, text) {
+  const complete = text.lastIndexOf("\n");
+  let start = text.length;
+  for (let index = tokens.length - 1; index > 0; index -= 1) {
+    const token = tokens[index];
+    if (!token) break;
+    start -= token.raw.length;
+    const lineEnd = text.indexOf("\n", start);
+    if (token.type !== "space" && lineEnd >= 0 && lineEnd <= complete) return index;
+  }
+  return 0;
+}
+
+/**
+ * What only finished blocks get.
+ * @param {HTMLElement} block
+ */
+export function finish(block) {
+  for (const figure of all(block, "figure.code")) {
+    const code = figure.querySelector("code");
+    if (code) highlight(code, figure.dataset.language ?? "");
+  }
+  for (const element of all(block, ".formula")) {
+    setFormula(element, element.textContent ?? "", "block" in element.dataset);
+  }
+}
+
+/**
+ * Those that match in `root`, itself included.
+ * @param {HTMLElement} root
+ * @param {string} selector
+ * @returns {HTMLElement[]}
+ */
+function all(root, selector) {
+  const found = [
+    .../** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(selector)),
+  ];
+  return root.matches(selector) ? [root, ...found] : found;
+}

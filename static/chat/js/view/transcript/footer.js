@@ -1,0 +1,72 @@
+/**
+ * The end of a run: how it ended, what it took, and what can be done now.
+ *
+ * @import { Failure, Run } from "../../types.js"
+ */
+
+import { duration } from "../../model/format.js";
+import { stateOf } from "../../model/summary.js";
+import { CONTINUABLE } from "../../protocol.js";
+import { button, h, setText } from "../dom.js";
+
+export class RunFooter {
+  #state = h("span", { class: "run__state" });
+  #facts = h("span", { class: "run__facts" });
+  #error = h("p", { class: "run__error", dir: "auto" });
+  #copy = button("Copy answer", "copy-answer");
+  #link = button("Link", "link-run", { "aria-label": "Copy link to this question" });
+  #retry = button("Retry", "retry");
+  #stop = button("Stop", "stop");
+  #withdraw = button("Withdraw", "withdraw");
+
+  constructor() {
+    const tools = h(
+      "span",
+      { class: "run__tools" },
+      this.#copy,
+      this.#link,
+      this.#retry,
+      this.#stop,
+      this.#withdraw,
+    );
+    const line = h("div", { class: "run__line" }, this.#state, this.#facts, tools);
+    this.element = h("footer", { class: "run__foot" }, this.#error, line);
+  }
+
+  /** @param {Run} run */
+  update(run) {
+    const isDone = run.status === "finished";
+    setText(this.#state, stateOf(run));
+    setText(this.#facts, isDone ? factsOf(run) : run.agent_name);
+    this.#showError(run.error);
+    this.#copy.hidden = !isDone || !run.steps.some((s) => s.type === "final_answer");
+    this.#link.hidden = !isDone;
+    this.#retry.hidden = !isDone;
+    setText(this.#retry, isContinuable(run) ? "Continue" : "Retry");
+    this.#retry.classList.toggle("is-primary", isContinuable(run));
+    this.#stop.hidden = run.status !== "running";
+    this.#withdraw.hidden = run.status !== "queued";
+  }
+
+  /** @param {Failure | undefined} error */
+  #showError(error) {
+    this.#error.hidden = !error;
+    if (error) setText(this.#error, error.message);
+  }
+}
+
+/** @param {Run} run */
+function isContinuable(run) {
+  return CONTINUABLE.has(run.reason ?? "");
+}
+
+/** @param {Run} run */
+function factsOf(run) {
+  const facts = [run.agent_name];
+  if (run.duration_ms !== undefined) facts.push(duration(run.duration_ms));
+  if (run.usage) {
+    const total = run.usage.input_tokens + run.usage.output_tokens;
+    facts.push(`${total.toLocaleString("en")} tokens`);
+  }
+  return facts.join(" · ");
+}

@@ -1,0 +1,119 @@
+/**
+ * The card of a tool's call and its result: one pair, on one line when done.
+ *
+ * @import { Run, Step } from "../../types.js"
+ * @import { Context } from "./card.js"
+ */
+
+import { duration } from "../../model/format.js";
+import { argumentsGist, contentGist, ICONS, titleOf } from "../../model/summary.js";
+import { h } from "../dom.js";
+import { Card, headPart, markStep, setPart, stepId } from "./card.js";
+import { renderResult } from "./result.js";
+import { toolbar } from "./text_card.js";
+
+export class ToolCard {
+  #card;
+  #run;
+  #use = new Half("use");
+  #result = new Half("result");
+  #time = headPart("time");
+  #resultShown = "";
+
+  /**
+   * @param {Run} run
+   * @param {Step} step the first of the two
+   * @param {Context} context
+   */
+  constructor(run, step, { folds }) {
+    this.#run = run.run;
+    this.#card = new Card(`${stepId(run.run, step.step)}-pair`, folds, "tool");
+    this.#card.head.append(this.#use.head, this.#result.head, this.#time);
+    this.#card.body.append(this.#use.body, this.#result.body);
+  }
+
+  get element() {
+    return this.#card.element;
+  }
+
+  /** @param {Step[]} steps the use, the result, or both */
+  update(steps) {
+    const use = steps.find((step) => step.type === "tool_use");
+    const result = steps.find((step) => step.type === "tool_result");
+    this.#showUse(use);
+    this.#showResult(result);
+    const isDone = steps.every((step) => step.status !== "running") && !!result;
+    const ms = result?.duration_ms ?? use?.duration_ms;
+    setPart(this.#time, isDone && ms !== undefined ? duration(ms) : "");
+    this.element.dataset.status = isDone ? (result?.status ?? "ok") : "running";
+    this.#card.setOpen(!isDone);
+    return true;
+  }
+
+  /** @param {Step | undefined} step */
+  #showUse(step) {
+    if (!this.#use.show(step, this.#run) || !step) return;
+    setPart(this.#use.title, titleOf(step));
+    setPart(this.#use.gist, argumentsGist(step));
+    const text = step.tool_input
+      ? JSON.stringify(step.tool_input, null, 2)
+      : step.content;
+    if (this.#use.text.textContent !== text) this.#use.text.textContent = text;
+  }
+
+  /** @param {Step | undefined} step */
+  #showResult(step) {
+    if (!this.#result.show(step, this.#run) || !step) return;
+    setPart(this.#result.title, "");
+    setPart(this.#result.gist, resultGist(step));
+    const state = `${step.status}:${step.content.length}`;
+    if (state === this.#resultShown) return;
+    this.#resultShown = state;
+    renderResult(this.#result.text, step.content, step.status !== "running");
+  }
+}
+
+/** @param {Step} step */
+function resultGist(step) {
+  if (step.status === "running") return "running…";
+  if (step.status === "stopped") return "stopped";
+  return contentGist(step) || "nothing";
+}
+
+/** The use or the result: its piece of the line, and its part of the body. */
+class Half {
+  #type;
+  title = headPart("title");
+  gist = headPart("gist");
+  text = h("div", { class: "half__text" });
+
+  /** @param {"use" | "result"} name */
+  constructor(name) {
+    this.#type = /** @type {const} */ (`tool_${name}`);
+    const icon = headPart("icon");
+    icon.ariaHidden = "true";
+    icon.textContent = ICONS[this.#type];
+    const said =
+      name === "result" ? h("span", { class: "visually-hidden" }, "result ") : null;
+    this.head = h("span", { class: "half__head" }, icon, said, this.title, this.gist);
+    this.head.dataset.type = this.#type;
+    this.label = h(
+      "p",
+      { class: "half__label" },
+      name === "use" ? "Arguments" : "Result",
+    );
+    this.body = h("section", { class: "half" }, this.label, this.text, toolbar());
+  }
+
+  /**
+   * @param {Step | undefined} step
+   * @param {number} run
+   */
+  show(step, run) {
+    this.head.hidden = this.body.hidden = !step;
+    if (!step) return false;
+    markStep(step, this.body, run);
+    this.head.dataset.status = step.status;
+    return true;
+  }
+}
