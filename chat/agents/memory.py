@@ -64,9 +64,20 @@ def _call(part: Part, result: Part, prefix: str) -> Iterable[Message]:
     yield {
         "role": "function",
         "name": part.tool_name,
-        "content": result.content,
+        "content": _told(result),
         "extra": call_id,
     }
+
+
+def _told(result: Part) -> str:
+    """A tool's result as the model is told it."""
+    match result.status:
+        case "ok":
+            return result.content
+        case "error":
+            return f"Error: {result.content}"
+        case "stopped":
+            return f"{result.content} (stopped before it had finished)".strip()
 
 
 def as_openai(messages: Iterable[Mapping[str, Any]]) -> list[Message]:

@@ -154,15 +154,8 @@ class QwenAgent:
                 continue
             call = Call(part.call_id, part.tool_name, part.content, part.tool_input)
             text = self._call(run, call, part.iteration)
-            finished.append(
-                Part(
-                    "tool_result",
-                    part.iteration,
-                    text,
-                    tool_name=part.tool_name,
-                    call_id=part.call_id,
-                )
-            )
+            result = Part("tool_result", part.iteration, text, call_id=part.call_id)
+            finished.append(result)
         return tuple(finished)
 
     def _library(self, run: Run | None) -> FnCallAgent:

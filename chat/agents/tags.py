@@ -69,11 +69,11 @@ class TagSplitter:
 
     def feed(self, text: str) -> None:
         """Take the next piece of the text."""
+        if not text:
+            return
         if self._plain and "<" not in text:
             self._sink.text(text)
             self._last = text
-            return
-        if not text:
             return
         rest = self._held + text
         self._held = ""

@@ -17,6 +17,7 @@ MAX_LENGTH: Final = 500
 MAX_DEPTH: Final = 50
 MAX_BITS: Final = 4096  # of any integer on the way
 MAX_FACTORIAL: Final = 400
+MAX_DIGITS: Final = 100
 
 _SIGNS: Final = str.maketrans(
     {
@@ -53,6 +54,8 @@ def _factorial(value: Number) -> int:
 
 
 def _round(value: Number, digits: Number = 0) -> Number:
+    if abs(digits) > MAX_DIGITS:
+        raise ToolError(f"round takes at most {MAX_DIGITS} digits.")
     return round(value, int(digits)) if digits else round(value)
 
 
@@ -253,7 +256,7 @@ class Calculator:
 
     def recognise(self, prompt: str) -> dict[str, Any] | None:
         """Arithmetic that makes up the whole prompt, polite words aside."""
-        text = _POLITE.sub("", prompt.strip())
+        text = _POLITE.sub("", prompt.strip().rstrip("?!. "))
         text = _QUESTION.sub("", text).strip().rstrip("?!.= ").strip()
         text = _in_signs(text)
         if not text or len(text) > MAX_LENGTH or not _ARITHMETIC.fullmatch(text):

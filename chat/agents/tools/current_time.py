@@ -140,7 +140,7 @@ class CurrentTime:
     def recognise(self, prompt: str) -> dict[str, Any] | None:
         """A question for the time, here (UTC) or at a place that has a zone."""
         found = _ASKS.fullmatch(prompt.strip())
-        if found is None:
+        if found is None or _PHILOSOPHY.fullmatch(prompt.strip()):
             return None
         place = next((text for text in found.groups() if text), "")
         if not place:
@@ -149,6 +149,7 @@ class CurrentTime:
         return None if zone is None else {"timezone": zone}
 
 
+_PHILOSOPHY: Final = re.compile(r"what(?:'s|’s| is) time[\s?!.]*", re.IGNORECASE)
 _PLACE: Final = r"(?:in|at|for)\s+(?:the city of\s+)?([\w\s.,'/_+-]{2,40}?)"
 _NOW: Final = r"(?:\s+(?:right now|now|currently|today|at the moment|please))*"
 _END: Final = r"\s*(?:,?\s*(?:please|thanks|thank you))?[\s?!.]*"
