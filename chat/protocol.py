@@ -64,9 +64,15 @@ class ProtocolError(Exception):
     def about(self, command: Command) -> ProtocolError:
         """The same error, naming the message it refuses, where that has a name."""
         client_id = getattr(command, "client_id", None)
-        if client_id is not None:
-            self.data = msgspec.structs.replace(self.data, client_id=client_id)
-        return self
+        named = UNSET if client_id is None else client_id
+        error = ProtocolError(
+            self.data.code,
+            self.data.message,
+            retryable=self.data.retryable,
+            retry_after=self.data.retry_after,
+        )
+        error.data = msgspec.structs.replace(self.data, client_id=named)
+        return error
 
 
 # ---------------------------------------------------------------- commands
@@ -108,10 +114,13 @@ class History(Struct, frozen=True):
     limit: int = SNAPSHOT_RUNS
 
 
-class Ping(Struct, frozen=True):
-    """Ask for a `pong` with the same timestamp, whatever it is."""
+NULL: Final = msgspec.Raw(b"null")
 
-    timestamp: Any = None
+
+class Ping(Struct, frozen=True):
+    """Ask for a `pong` with the same timestamp, whatever it is: it stays JSON text."""
+
+    timestamp: msgspec.Raw = NULL
 
 
 Command: TypeAlias = Chat | Interrupt | Retry | Subscribe | History | Ping
@@ -129,7 +138,7 @@ _COMMANDS: Final[dict[str, type[Command]]] = {
 class _Envelope(Struct, frozen=True):
     type: str
     payload: msgspec.Raw = msgspec.Raw(b"{}")
-    timestamp: Any = None
+    timestamp: msgspec.Raw = NULL
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
@@ -159,8 +168,10 @@ def decode_command(text: str | None) -> Command:
         command = decode(b"{}" if payload == b"null" else payload)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise ProtocolError("bad_message", f"Bad message: {error}.") from error
+    except RecursionError:
+        raise ProtocolError("bad_message", "Bad message: nested too deeply.") from None
     match command:
-        case Ping(timestamp=None):
+        case Ping() if command.timestamp == NULL:
             return Ping(envelope.timestamp)
         case Chat():
             try:
