@@ -235,6 +235,17 @@ export interface SessionRow {
   reason?: Reason;
 }
 
+/** What the list of sessions shows. */
+export interface SessionsState {
+  rows: SessionRow[];
+  hasMore: boolean;
+  /** Whether the archive is shown. */
+  isArchived: boolean;
+  query: string;
+  error: string;
+  isLoaded: boolean;
+}
+
 /** What a person can ask for; `main` hands each to whom it concerns. */
 export interface Intents {
   send(message: string): void;
@@ -244,8 +255,9 @@ export interface Intents {
   resend(clientId: string): void;
   loadEarlier(): void;
   reconnect(): void;
-  announce(text: string): void;
-  compose(text: string): void;
+  copyStep(run: number, step: number): void;
+  copyAnswer(run: number): void;
+  copyText(text: string): void;
 }
 
 /** A panel is a file: it says its title and mounts into an element it is given. */

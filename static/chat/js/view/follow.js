@@ -9,17 +9,23 @@ export class Follow {
   #scroller;
   #button;
   #isFollowing = true;
+  /** Where the last look found the scroller: what is less than that, the reader did. */
+  #top = 0;
+  #height = 0;
 
   /**
    * @param {HTMLElement} scroller
+   * @param {HTMLElement} content
    * @param {HTMLElement} button "new text below"
    */
-  constructor(scroller, button) {
+  constructor(scroller, content, button) {
     this.#scroller = scroller;
     this.#button = button;
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     button.addEventListener("click", () => this.toEnd());
-    new ResizeObserver(() => this.#isFollowing && this.#pin()).observe(scroller);
+    const resized = new ResizeObserver(() => this.#isFollowing && this.#pin());
+    resized.observe(scroller);
+    resized.observe(content);
   }
 
   get isFollowing() {
@@ -36,6 +42,12 @@ export class Follow {
   /** The reader goes somewhere else, by a deep link say. */
   leave() {
     this.#isFollowing = false;
+  }
+
+  /** The reader changes the layout: leave it where it is, follow on if still there. */
+  pause() {
+    this.leave();
+    requestAnimationFrame(() => this.#look());
   }
 
   /**
@@ -71,11 +83,26 @@ export class Follow {
   }
 
   #scrolled() {
-    this.#isFollowing = this.#isNearEnd;
-    if (this.#isFollowing) this.#button.hidden = true;
+    const { scrollTop, scrollHeight } = this.#scroller;
+    const wentUp = scrollTop < this.#top - 1 && scrollHeight >= this.#height;
+    this.#note();
+    if (wentUp) this.leave();
+    else this.#look();
+  }
+
+  #look() {
+    if (!this.#isNearEnd) return this.leave();
+    this.#isFollowing = true;
+    this.#button.hidden = true;
   }
 
   #pin() {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#note();
+  }
+
+  #note() {
+    this.#top = this.#scroller.scrollTop;
+    this.#height = this.#scroller.scrollHeight;
   }
 }

@@ -1,0 +1,80 @@
+/**
+ * The sessions as the sidebar shows them: grouped by day, with what is new in them.
+ *
+ * @import { KeyValue, SessionRow } from "../types.js"
+ */
+
+import { dayOf } from "./format.js";
+
+const KEY = "looked";
+const LIMIT = 500;
+
+/** @typedef {"running" | "queued" | "failed" | "new" | "idle"} Liveness */
+
+/**
+ * @param {SessionRow[]} rows
+ * @param {number} now milliseconds
+ * @returns {{ heading: string, rows: SessionRow[] }[]}
+ */
+export function groupedByDay(rows, now) {
+  /** @type {Map<string, SessionRow[]>} */
+  const groups = new Map();
+  for (const row of sorted(rows)) {
+    const heading = row.pinned ? "Pinned" : dayOf(row.timestamp, now);
+    groups.set(heading, [...(groups.get(heading) ?? []), row]);
+  }
+  return [...groups].map(([heading, of]) => ({ heading, rows: of }));
+}
+
+/** @param {SessionRow[]} rows */
+function sorted(rows) {
+  return [...rows].sort(
+    (a, b) => Number(b.pinned) - Number(a.pinned) || b.timestamp - a.timestamp,
+  );
+}
+
+/** When each session was last looked at, in this browser. */
+export class Looked {
+  #storage;
+
+  /** @param {KeyValue} storage */
+  constructor(storage) {
+    this.#storage = storage;
+  }
+
+  /**
+   * @param {string} sessionId
+   * @param {number} timestamp Unix seconds
+   */
+  note(sessionId, timestamp) {
+    const all = this.#read().filter(([id]) => id !== sessionId);
+    all.push([sessionId, timestamp]);
+    try {
+      this.#storage.setItem(KEY, JSON.stringify(all.slice(-LIMIT)));
+    } catch {
+      // Then nothing is marked as new.
+    }
+  }
+
+  /**
+   * @param {SessionRow} row
+   * @returns {Liveness}
+   */
+  livenessOf(row) {
+    if (row.status !== "idle") return row.status;
+    const looked = this.#read().find(([id]) => id === row.session_id)?.[1];
+    const isNew = looked !== undefined && row.timestamp > looked + 1;
+    if (isNew && row.reason === "failed") return "failed";
+    return isNew ? "new" : "idle";
+  }
+
+  /** @returns {[string, number][]} */
+  #read() {
+    try {
+      const value = JSON.parse(this.#storage.getItem(KEY) ?? "[]");
+      return Array.isArray(value) ? value : [];
+    } catch {
+      return [];
+    }
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * What the list of sessions shows, kept up to date over HTTP.
+ *
+ * @import { Clock, KeyValue, SessionRow, SessionsState, Writable } from "../types.js"
+ * @import { Api } from "./api.js"
+ */
+
+import { writable } from "../model/store.js";
+
+const TYPING_MS = 250;
+const EVERY_MS = 15_000;
+const CACHE = "sessions";
+
+/**
+ * @typedef {object} Needs
+ * @property {Api} api
+ * @property {Clock} clock
+ * @property {KeyValue} cache the last list, to show at once on the next page
+ * @property {() => boolean} isVisible
+ * @property {(text: string, offer?: { label: string, act: () => void }) => void} say
+ * @property {(id: string) => void} onRemoved
+ */
+
+export class Sessions {
+  #needs;
+  #next = /** @type {string | null} */ (null);
+  #asked = 0;
+  /** @type {unknown} */
+  #typing = null;
+  /** @type {Writable<SessionsState>} */
+  state = writable({
+    rows: /** @type {SessionRow[]} */ ([]),
+    hasMore: false,
+    isArchived: false,
+    query: "",
+    error: "",
+    isLoaded: false,
+  });
+
+  /** @param {Needs} needs */
+  constructor(needs) {
+    this.#needs = needs;
+    this.#set({ rows: cached(needs.cache) });
+  }
+
+  /** Load, and load again every so often while somebody looks. */
+  start() {
+    this.load();
+    this.#needs.clock.setTimeout(() => this.#again(), EVERY_MS);
+  }
+
+  #again() {
+    if (this.#needs.isVisible() && this.state.get().rows.length <= 50) this.load();
+    this.#needs.clock.setTimeout(() => this.#again(), EVERY_MS);
+  }
+
+  /** Something changed that the list shows. */
+  refresh() {
+    this.#soon();
+  }
+
+  /** @param {string} query */
+  search(query) {
+    this.#set({ query });
+    this.#soon();
+  }
+
+  #soon() {
+    this.#needs.clock.clearTimeout(this.#typing);
+    this.#typing = this.#needs.clock.setTimeout(() => this.load(), TYPING_MS);
+  }
+
+  /** @param {boolean} isArchived */
+  showArchive(isArchived) {
+    this.#set({ isArchived, rows: [], isLoaded: false });
+    this.load();
+  }
+
+  /** The list from its beginning. */
+  async load() {
+    await this.#list(null, () => []);
+  }
+
+  async more() {
+    if (this.#next) await this.#list(this.#next, () => this.state.get().rows);
+  }
+
+  /**
+   * @param {string} id
+   * @param {{ title?: string, pinned?: boolean, archived?: boolean }} fields
+   */
+  async change(id, fields) {
+    this.#patch(id, fields);
+    await this.#try(() => this.#needs.api.change(id, fields));
+    await this.load();
+  }
+
+  /** @param {string} id */
+  async remove(id) {
+    const row = this.state.get().rows.find((each) => each.session_id === id);
+    this.#set({ rows: this.state.get().rows.filter((each) => each !== row) });
+    const isDone = await this.#try(() => this.#needs.api.remove(id));
+    if (!isDone) return this.load();
+    this.#needs.say(`Deleted “${row?.title || "Untitled"}”.`, {
+      label: "Undo",
+      act: () => this.#restore(id),
+    });
+    this.#needs.onRemoved(id);
+  }
+
+  /** @param {string} id */
+  async #restore(id) {
+    await this.#try(() => this.#needs.api.restore(id));
+    await this.load();
+  }
+
+  /**
+   * @param {string | null} before
+   * @param {() => SessionRow[]} kept
+   */
+  async #list(before, kept) {
+    this.#asked += 1;
+    const asked = this.#asked;
+    const { query: q, isArchived: archived } = this.state.get();
+    try {
+      const { sessions, next } = await this.#needs.api.list({ q, archived, before });
+      if (asked !== this.#asked) return;
+      this.#next = next;
+      const rows = [...kept(), ...sessions];
+      this.#set({ rows, hasMore: next !== null, error: "", isLoaded: true });
+      if (!q && !archived && !before) this.#keep(sessions);
+    } catch (error) {
+      if (asked === this.#asked) this.#set({ error: wordsOf(error), isLoaded: true });
+    }
+  }
+
+  /** @param {() => Promise<unknown>} act */
+  async #try(act) {
+    try {
+      await act();
+      return true;
+    } catch (error) {
+      this.#needs.say(wordsOf(error));
+      return false;
+    }
+  }
+
+  /**
+   * @param {string} id
+   * @param {Partial<SessionRow>} fields
+   */
+  #patch(id, fields) {
+    const rows = this.state
+      .get()
+      .rows.map((row) => (row.session_id === id ? { ...row, ...fields } : row));
+    this.#set({ rows });
+  }
+
+  /** @param {Partial<SessionsState>} fields */
+  #set(fields) {
+    this.state.set({ ...this.state.get(), ...fields });
+  }
+
+  /** @param {SessionRow[]} rows */
+  #keep(rows) {
+    try {
+      this.#needs.cache.setItem(CACHE, JSON.stringify(rows.slice(0, 50)));
+    } catch {
+      // The next page loads it anew.
+    }
+  }
+}
+
+/** @param {unknown} error */
+function wordsOf(error) {
+  return error instanceof Error ? error.message : "Something went wrong.";
+}
+
+/**
+ * @param {KeyValue} cache
+ * @returns {SessionRow[]}
+ */
+function cached(cache) {
+  try {
+    const rows = JSON.parse(cache.getItem(CACHE) ?? "[]");
+    return Array.isArray(rows) ? rows : [];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * Says step boundaries to screen readers, politely; never tokens.
+ *
+ * @import { Run, Step } from "../types.js"
+ * @import { Conversation } from "../model/conversation.js"
+ */
+
+import { announcementOf, stateOf } from "../model/summary.js";
+
+export class Announcer {
+  #root;
+  #conversation;
+  /** @type {Map<string, string>} what was last said of each step and run */
+  #said = new Map();
+
+  /**
+   * @param {HTMLElement} root a polite live region
+   * @param {Conversation} conversation
+   */
+  constructor(root, conversation) {
+    this.#root = root;
+    this.#conversation = conversation;
+    for (const run of conversation.runs) this.#look(run, () => {});
+  }
+
+  /**
+   * Something changed in a run: say what a listener should know.
+   * @param {number} number
+   */
+  changed(number) {
+    const run = this.#conversation.get(number);
+    if (!run) return;
+    const isOld = !this.#said.has(`${number}`) && run.status === "finished";
+    this.#look(run, isOld ? () => {} : (text) => this.say(text));
+  }
+
+  /** @param {string} text */
+  say(text) {
+    this.#root.textContent = text;
+  }
+
+  /**
+   * @param {Run} run
+   * @param {(text: string) => void} say
+   */
+  #look(run, say) {
+    for (const step of run.steps) this.#lookAtStep(run, step, say);
+    if (this.#isNews(`${run.run}`, run.status) && run.status === "finished") {
+      say(`${stateOf(run)}. ${run.error?.message ?? ""}`);
+    }
+  }
+
+  /**
+   * @param {Run} run
+   * @param {Step} step
+   * @param {(text: string) => void} say
+   */
+  #lookAtStep(run, step, say) {
+    const phase = `${step.type} ${step.status === "running"}`;
+    if (!this.#isNews(`${run.run}:${step.step}`, phase)) return;
+    const text = announcementOf(step);
+    if (text) say(text);
+  }
+
+  /**
+   * @param {string} key
+   * @param {string} value
+   */
+  #isNews(key, value) {
+    if (this.#said.get(key) === value) return false;
+    this.#said.set(key, value);
+    return true;
+  }
+}

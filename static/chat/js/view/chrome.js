@@ -1,0 +1,100 @@
+/**
+ * The frame around the transcript: sidebar, side panel, theme, help.
+ */
+
+import { byId } from "./dom.js";
+
+const THEMES = ["system", "light", "dark"];
+const NARROW = "(max-width: 60rem)";
+
+/** The sidebar: beside the transcript, or over it on a narrow screen. */
+export function sidebar() {
+  const app = byId("app");
+  const button = byId("menu");
+  const narrow = matchMedia(NARROW);
+  const isOpen = () =>
+    narrow.matches ? app.dataset.sidebar === "open" : app.dataset.sidebar !== "closed";
+  const tell = () => button.setAttribute("aria-expanded", String(isOpen()));
+  /** @param {boolean} open */
+  const set = (open) => {
+    app.dataset.sidebar = open ? "open" : "closed";
+    tell();
+  };
+  narrow.addEventListener("change", () => {
+    delete app.dataset.sidebar;
+    tell();
+  });
+  button.addEventListener("click", () => set(!isOpen()));
+  byId("scrim").addEventListener("click", () => set(false));
+  tell();
+  return {
+    open: () => set(true),
+    /** Close it where it covers the transcript; says whether it did. */
+    dismiss() {
+      const covers = narrow.matches && isOpen();
+      if (covers) {
+        set(false);
+        button.focus();
+      }
+      return covers;
+    },
+  };
+}
+
+/**
+ * The side panel with the diagnostics.
+ * @param {() => void} shown
+ */
+export function sidePanel(shown) {
+  const panel = byId("diagnostics-panel");
+  const button = byId("diagnostics-button");
+  /** @param {boolean} open */
+  const set = (open) => {
+    panel.hidden = !open;
+    button.setAttribute("aria-expanded", String(open));
+    if (open) shown();
+    (open ? byId("diagnostics-close") : button).focus();
+  };
+  button.addEventListener("click", () => set(panel.hidden));
+  byId("diagnostics-close").addEventListener("click", () => set(false));
+  return {
+    toggle: () => set(panel.hidden),
+    dismiss() {
+      const wasOpen = !panel.hidden;
+      if (wasOpen) set(false);
+      return wasOpen;
+    },
+  };
+}
+
+/**
+ * Light, dark, or as the system is. theme.js has set it before the first paint.
+ * @param {Storage} storage
+ */
+export function themeButton(storage) {
+  const button = byId("theme");
+  const root = document.documentElement;
+  const show = () => {
+    const theme = root.dataset.theme ?? "system";
+    button.textContent = { light: "☀", dark: "☾", system: "◐" }[theme] ?? "◐";
+    button.setAttribute("aria-label", `Theme: ${theme}. Change it`);
+    button.title = `Theme: ${theme}`;
+  };
+  button.addEventListener("click", () => {
+    const at = THEMES.indexOf(root.dataset.theme ?? "system");
+    const theme = THEMES[(at + 1) % THEMES.length] ?? "system";
+    if (theme === "system") delete root.dataset.theme;
+    else root.dataset.theme = theme;
+    storage.setItem("theme", theme);
+    show();
+  });
+  show();
+}
+
+/** The list of shortcuts. */
+export function help() {
+  const dialog = /** @type {HTMLDialogElement} */ (byId("help"));
+  byId("help-button").addEventListener("click", () => dialog.showModal());
+  byId("help-close").addEventListener("click", () => dialog.close());
+  return () => dialog.showModal();
+}

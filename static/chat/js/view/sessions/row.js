@@ -1,0 +1,149 @@
+/**
+ * One session in the list: a link, its state, and a menu.
+ *
+ * @import { SessionRow } from "../../types.js"
+ * @import { Liveness } from "../../model/session_list.js"
+ * @import { Needs } from "../panels/sessions.js"
+ */
+
+import { button, delegate, h, setText } from "../dom.js";
+
+/** @type {Record<Liveness, string>} */
+const WORDS = {
+  running: "answering",
+  queued: "waiting its turn",
+  failed: "failed since you looked",
+  new: "finished since you looked",
+  idle: "",
+};
+
+export class SessionRowView {
+  #needs;
+  #row;
+  #dot = h("span", { class: "session__dot" });
+  #said = h("span", { class: "visually-hidden" });
+  #title = h("span", { class: "session__title", dir: "auto" });
+  #pin = button("Pin", "pin");
+  #archive = button("Archive", "archive");
+  #menu;
+  #link;
+
+  /**
+   * @param {SessionRow} row
+   * @param {Needs} needs
+   */
+  constructor(row, needs) {
+    this.#needs = needs;
+    this.#row = row;
+    const isOpen = row.session_id === needs.sessionId;
+    this.#link = h(
+      "a",
+      {
+        class: "session__link",
+        href: `${needs.chatUrl}${row.session_id}`,
+        "aria-current": isOpen ? "page" : undefined,
+      },
+      this.#dot,
+      this.#title,
+      this.#said,
+    );
+    this.#menu = this.#buildMenu();
+    this.element = h("li", { class: "session" }, this.#link, this.#menu);
+    delegate(this.#menu, this.#handlers());
+  }
+
+  /** @param {SessionRow} row */
+  update(row) {
+    this.#row = row;
+    const liveness = this.#needs.looked.livenessOf(row);
+    this.#dot.dataset.state = liveness;
+    setText(this.#said, WORDS[liveness] && ` (${WORDS[liveness]})`);
+    setText(this.#title, row.title || "Untitled");
+    this.#link.title = row.title;
+    setText(this.#pin, row.pinned ? "Unpin" : "Pin");
+    setText(this.#archive, row.archived ? "Take out of archive" : "Archive");
+    const label = `Actions for ${row.title || "untitled chat"}`;
+    this.#menu.querySelector("summary")?.setAttribute("aria-label", label);
+  }
+
+  #buildMenu() {
+    const items = [
+      button("Rename", "rename"),
+      this.#pin,
+      this.#archive,
+      button("Delete", "delete", { class: "quiet is-danger" }),
+    ];
+    const menu = h(
+      "details",
+      { class: "menu" },
+      h("summary", {}, "⋯"),
+      h("div", { class: "menu__items" }, ...items),
+    );
+    menu.addEventListener("focusout", ({ relatedTarget }) => {
+      if (!(relatedTarget instanceof Node && menu.contains(relatedTarget))) {
+        menu.open = false;
+      }
+    });
+    menu.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !menu.open) return;
+      event.stopPropagation();
+      this.#close();
+    });
+    return menu;
+  }
+
+  /** @returns {Record<string, () => void>} */
+  #handlers() {
+    const { change, remove } = this.#needs.intents;
+    return {
+      rename: () => this.#rename(),
+      pin: () =>
+        this.#act(() => change(this.#row.session_id, { pinned: !this.#row.pinned })),
+      archive: () =>
+        this.#act(() =>
+          change(this.#row.session_id, { archived: !this.#row.archived }),
+        ),
+      delete: () => this.#act(() => remove(this.#row.session_id)),
+    };
+  }
+
+  /** @param {() => void} act */
+  #act(act) {
+    this.#close();
+    act();
+  }
+
+  #close() {
+    this.#menu.open = false;
+    this.#menu.querySelector("summary")?.focus();
+  }
+
+  #rename() {
+    this.#menu.open = false;
+    const input = h("input", {
+      class: "session__rename",
+      "aria-label": "New title",
+      value: this.#row.title,
+      maxlength: 200,
+    });
+    /** @param {boolean} isKept */
+    const end = (isKept) => {
+      if (!input.isConnected) return;
+      const title = input.value.trim();
+      input.replaceWith(this.#link);
+      this.#link.focus();
+      if (isKept && title && title !== this.#row.title) {
+        this.#needs.intents.change(this.#row.session_id, { title });
+      }
+    };
+    input.addEventListener("keydown", (event) => {
+      if (event.isComposing) return;
+      if (event.key === "Enter") end(true);
+      if (event.key === "Escape") end(false);
+      event.stopPropagation();
+    });
+    input.addEventListener("blur", () => end(true));
+    this.#link.replaceWith(input);
+    input.select();
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * A message said but not yet accepted: shown where it will be, with what it waits for.
+ *
+ * @import { Connection, OutboxItem } from "../../types.js"
+ */
+
+import { button, h, setText } from "../dom.js";
+
+export class PendingView {
+  #text = h("p", { class: "prompt__text", dir: "auto" });
+  #state = h("span", { class: "run__state" });
+  #again = button("Send again", "resend");
+
+  /** @param {string} clientId */
+  constructor(clientId) {
+    const tools = h(
+      "span",
+      { class: "run__tools" },
+      this.#again,
+      button("Withdraw", "withdraw-message"),
+    );
+    const heading = h("h2", { class: "visually-hidden" }, "Message not sent yet");
+    this.element = h(
+      "article",
+      { class: "run is-pending", "data-client-id": clientId },
+      h("div", { class: "prompt" }, heading, this.#text),
+      h(
+        "footer",
+        { class: "run__foot" },
+        h("div", { class: "run__line" }, this.#state, tools),
+      ),
+    );
+  }
+
+  /**
+   * @param {OutboxItem} item
+   * @param {Connection["state"]} state
+   */
+  update(item, state) {
+    setText(this.#text, item.message);
+    setText(this.#state, wordsFor(item, state));
+    this.element.classList.toggle("is-refused", item.error !== undefined);
+    this.#again.hidden = item.error === undefined;
+  }
+}
+
+/**
+ * @param {OutboxItem} item
+ * @param {Connection["state"]} state
+ */
+function wordsFor(item, state) {
+  if (item.error !== undefined) return `Not sent. ${item.error}`;
+  return state === "connected" ? "Sending…" : "Waiting for connection";
+}
