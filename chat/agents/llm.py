@@ -9,12 +9,12 @@ whether trying again can help. Retrying is for before the first token only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from email.utils import parsedate_to_datetime
 import ipaddress
 import logging
 import random
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 

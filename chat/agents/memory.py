@@ -6,8 +6,8 @@ form of OpenAI they go to the server.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from chat.agents.base import AgentError, Exchange, Part

@@ -7,10 +7,10 @@ do may be abandoned.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import logging
 import queue
 import threading
+from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ So are tool calls. The library is imported in the thread, since that takes secon
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import aclosing
-from functools import partial
 import inspect
 import logging
 import threading
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from chat.agents.base import AgentError, AgentEvent, Exchange, Part, RunEnded

@@ -7,8 +7,8 @@ server interleaves several tool calls, the later ones wait for the first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 import json
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal
 
 from msgspec import Struct

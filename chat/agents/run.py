@@ -7,11 +7,11 @@ happens meanwhile is told to the run's consumer directly from the event loop.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError
 from itertools import count
-import logging
 from typing import Any, Final, TypeVar
 
 from chat.agents.base import (

@@ -56,9 +56,7 @@ class TagSplitter:
     def __init__(self, sink: TagSink, *, tool_calls: bool = False) -> None:
         """Split at thoughts, and at tool calls where the text protocol is spoken."""
         self._sink = sink
-        self._opening = (
-            (THINK, END_THINK, CALL) if tool_calls else (THINK, END_THINK)
-        )
+        self._opening = (THINK, END_THINK, CALL) if tool_calls else (THINK, END_THINK)
         self._state: Literal["text", "think", "call"] = "text"
         self._plain = False  # in the middle of text, nothing held back
         self._first = True  # no tag seen yet

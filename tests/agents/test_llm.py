@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 import socket
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from chat.agents.llm import ChatRequest, ChatServer, Completion, ModelError, ServerConfig
+from chat.agents.llm import (
+    ChatRequest,
+    ChatServer,
+    Completion,
+    ModelError,
+    ServerConfig,
+)
 from tests.agents.test_sse import Recorder
 from tests.model_server import ModelServer, eventually
 

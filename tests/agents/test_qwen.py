@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-import threading
 from typing import Any
 
 import pytest
@@ -405,7 +405,11 @@ async def test_an_agent_without_tools_remembers_only_what_was_said(
     await model.close()
     request = model_server.requests()[-1]["request"]
     assert "tools" not in request
-    assert [m["role"] for m in request["messages"]][-3:] == ["user", "assistant", "user"]
+    assert [m["role"] for m in request["messages"]][-3:] == [
+        "user",
+        "assistant",
+        "user",
+    ]
 
 
 async def test_the_oldest_exchanges_are_forgotten_first(

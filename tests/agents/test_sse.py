@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, strategies as st
 import pytest
+from hypothesis import given, strategies as st
 
 from chat.agents.sse import EventReader, StreamError
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hypothesis import given, strategies as st
 import pytest
+from hypothesis import given, strategies as st
 
 from chat.agents.tags import TagSplitter
 
@@ -54,9 +54,15 @@ def split(*chunks: str, tool_calls: bool = True) -> Recorder:
         ("<think></think>b", [("text", "b")]),
         ("<think>a < b</think>", [("thought", "a < b")]),
         ("<think>never closed </thi", [("thought", "never closed </thi")]),
-        ("template opened it</think>\nb", [("thought", "template opened it"), ("text", "b")]),
+        (
+            "template opened it</think>\nb",
+            [("thought", "template opened it"), ("text", "b")],
+        ),
         ("a\n<tool_call>{}</tool_call>", [("text", "a\n"), ("call", "{}")]),
-        ("a<tool_call>{}</tool_call>\nb", [("text", "a"), ("call", "{}"), ("text", "b")]),
+        (
+            "a<tool_call>{}</tool_call>\nb",
+            [("text", "a"), ("call", "{}"), ("text", "b")],
+        ),
         (
             "<tool_call>1</tool_call>\n<tool_call>2</tool_call>",
             [("call", "1"), ("call", "2")],

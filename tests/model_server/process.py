@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 import json
-from pathlib import Path
 import subprocess
 import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-import urllib.request
 
 ROOT = Path(__file__).parents[2]
 

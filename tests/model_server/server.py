@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections import Counter, deque
 import hashlib
 import json
 import re
 import time
+from collections import Counter, deque
 from typing import Any
 
 from tests.model_server import scenarios

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
 import math
 import operator
 import re
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from chat.agents.tools.base import ToolError
