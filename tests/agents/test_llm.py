@@ -14,9 +14,9 @@ from chat.agents.llm import (
     ChatRequest,
     ChatServer,
     Completion,
-    ModelError,
     ServerConfig,
 )
+from chat.agents.trouble import ModelError
 from tests.agents.test_sse import Recorder
 from tests.model_server import ModelServer, eventually
 
@@ -125,7 +125,7 @@ async def test_trouble_is_told_to_people(
     model_server: ModelServer,
     scenario: str,
     code: str,
-    retryable: bool,
+    retryable: bool,  # noqa: FBT001 - a parameter of the test
     requests: int,
     words: str,
 ) -> None:

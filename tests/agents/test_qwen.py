@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,11 @@ class Asking:
     """A tool for tests, made of a function."""
 
     description = "For tests."
-    parameters = {"type": "object", "properties": {}, "required": []}
+    parameters: Mapping[str, Any] = {
+        "type": "object",
+        "properties": {},
+        "required": [],
+    }
     repeatable = True
 
     def __init__(

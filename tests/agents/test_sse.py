@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -46,11 +47,12 @@ def read(*chunks: bytes) -> Recorder:
 
 WHOLE = (
     ": keep-alive\r\n\r\n"
-    'event: message\r\ndata: {"choices":[{"delta":{"role":"assistant","content":null}}]}'
+    'event: message\r\ndata: {"choices":[{"delta":{"role":"x","content":null}}]}'
     '\r\n\r\ndata:{"choices":[{"delta":{"reasoning":"Hm"}}]}\n\n'
     'data: {"choices":[{"delta":{"reasoning_content":"m. "}}],"x":1}\n\n'
     'data: {"choices":[{"delta":{"content":"Füße 😀"}}]}\n\n'
-    'data: {"choices":[{"delta":{"content":" \\ud83d\\ude00"},"finish_reason":"stop"}]}\n'
+    'data: {"choices":[{"delta":{"content":" \\ud83d\\ude00"},'
+    '"finish_reason":"stop"}]}\n'
     'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n'
     "data: [DONE]\n\n"
 ).encode()
@@ -59,7 +61,7 @@ WHOLE = (
 @given(cuts=st.lists(st.integers(0, len(WHOLE)), max_size=30))
 def test_bytes_may_be_cut_anywhere(cuts: list[int]) -> None:
     bounds = [0, *sorted(cuts), len(WHOLE)]
-    chunks = [WHOLE[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    chunks = [WHOLE[a:b] for a, b in pairwise(bounds)]
     recorder = read(*chunks)
     assert recorder.said == "Füße 😀 😀"
     assert recorder.thought == "Hmm. "

@@ -102,6 +102,6 @@ async def eventually(
 ) -> Any:
     """Wait until the condition holds, and return what it returned."""
     async with asyncio.timeout(within):
-        while not (value := holds()):
+        while not (value := holds()):  # noqa: ASYNC110 - another process does it
             await asyncio.sleep(every)
     return value

@@ -56,9 +56,8 @@ def choose(
 def last_prompt(messages: list[dict[str, Any]]) -> str:
     """What the person said last; a tool's response in the text protocol is not it."""
     for message in reversed(messages):
-        text = _text(message)
-        if message.get("role") == "user" and not text.startswith(_RESPONSE):
-            return text
+        if _is_prompt(message):
+            return _text(message)
     return ""
 
 
@@ -80,10 +79,14 @@ def round_number(messages: list[dict[str, Any]]) -> int:
     for message in reversed(messages):
         if message.get("role") == "assistant":
             answers += 1
-        elif message.get("role") == "user":
-            if not _text(message).startswith(_RESPONSE):
-                break
+        elif _is_prompt(message):
+            break
     return answers
+
+
+def _is_prompt(message: dict[str, Any]) -> bool:
+    response = _text(message).startswith(_RESPONSE)
+    return message.get("role") == "user" and not response
 
 
 def _text(message: dict[str, Any]) -> str:

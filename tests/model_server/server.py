@@ -225,6 +225,8 @@ class Server:
                 for name, scenario in json.loads(body).items():
                     self.scenarios[name] = scenarios.whole(scenario)
                     self.played.clear()
+            case _:
+                return {"error": "no such page"}
         return {}
 
     def _gate(self, name: str) -> asyncio.Event:
