@@ -1,0 +1,242 @@
+"""Agents whose decisions are Qwen-Agent's.
+
+The library's loop runs in a thread of a bounded pool and is not on the token path:
+its chat model is ours, which asks for each round on the event loop, where the tokens
+are told to the consumer as they come, and gives the library the finished messages.
+So are tool calls. The library is imported in the thread, since that takes seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from chat.agents.base import AgentError, AgentEvent, Exchange, Part, RunEnded
+from chat.agents.llm import ChatModel, ChatRequest
+from chat.agents.memory import as_openai, cut_to, messages_of
+from chat.agents.pool import ThreadPool
+from chat.agents.qwen.here import LibraryAgent, here
+from chat.agents.rounds import Call, Round
+from chat.agents.run import Run, RunClosed
+from chat.agents.tools.base import Tool
+
+_import_lock = threading.Lock()
+
+
+class QwenAgent:
+    """An agent of Qwen-Agent, with our chat model and our tools.
+
+    `library_tools` are given to the library as they are: names of its own tools,
+    MCP configurations (`{"mcpServers": …}`), or its tool objects.
+    """
+
+    def __init__(  # noqa: PLR0913 - what an agent consists of
+        self,
+        name: str,
+        description: str,
+        *,
+        model: ChatModel,
+        threads: ThreadPool,
+        tool_threads: ThreadPool,
+        instructions: str = "",
+        tools: Sequence[Tool] = (),
+        library_tools: Sequence[Any] = (),
+        text_protocol: bool = False,
+        max_input_tokens: int = 30_000,
+        tool_timeout: float = 60.0,
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.instructions = instructions
+        self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
+        self.library_tools = library_tools
+        self.text_protocol = text_protocol
+        self.max_input_tokens = max_input_tokens
+        self.tool_timeout = tool_timeout
+        self.tool_threads = tool_threads
+        self._model = model
+        self._threads = threads
+        self._library_agent: LibraryAgent | None = None
+        self._building = threading.Lock()
+
+    def is_repeatable(self, tool_name: str) -> bool:
+        """Whether calling this tool twice does no harm; unknown tools may do some."""
+        tool = self.tools.get(tool_name)
+        return tool is not None and tool.repeatable
+
+    async def run_with_reasoning_stream(
+        self,
+        prompt: str,
+        history: Sequence[Exchange],
+        max_iterations: int = 20,
+        *,
+        done: Sequence[Part] = (),
+    ) -> AsyncGenerator[AgentEvent]:
+        """Yield what the agent does about the prompt; see `BaseAgent`.
+
+        `max_iterations` counts the rounds of this call: a run that is continued may
+        have as many again.
+        """
+        if any(part.type == "final_answer" and part.status == "ok" for part in done):
+            yield RunEnded("answered")  # only the end itself was lost
+            return
+        run = Run(
+            self._model,
+            first_round=1 + max((part.iteration for part in done), default=0),
+            max_rounds=max_iterations,
+            text_protocol=self.text_protocol and bool(self.tools),
+        )
+        work = partial(self._work, run, prompt, tuple(history), tuple(done))
+        self._threads.submit(work)
+        try:
+            async with aclosing(run.events()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            await run.close()
+
+    def warm_up(self) -> None:
+        """Import the library now, in a thread, so that the first run need not."""
+        self._threads.submit(self._warm_up)
+
+    # ---- in the thread
+
+    def _warm_up(self) -> None:
+        self._library()
+
+    def _work(
+        self,
+        run: Run,
+        prompt: str,
+        history: tuple[Exchange, ...],
+        done: tuple[Part, ...],
+    ) -> None:
+        """Let the library decide until it has an answer."""
+        if run.closed:
+            return
+        here.run, here.agent = run, self
+        error: BaseException | None = None
+        try:
+            library_agent = self._library()
+            finished = self._catch_up(run, done)
+            messages = messages_of(
+                prompt, history, finished, with_tools=bool(library_agent.function_map)
+            )
+            for _ in library_agent.run(messages):
+                pass  # all there is to see was told on the event loop
+        except RunClosed:
+            return
+        except Exception as caught:  # noqa: BLE001 - the run reports or logs it
+            error = caught
+        finally:
+            here.run = here.agent = None
+        run.end(error)
+
+    def _catch_up(self, run: Run, done: tuple[Part, ...]) -> tuple[Part, ...]:
+        """Make the calls that were decided on before the run was interrupted."""
+        results = {part.call_id for part in done if part.type == "tool_result"}
+        finished = list(done)
+        for part in done:
+            if part.type != "tool_use" or part.call_id in results:
+                continue
+            if part.status == "stopped":
+                continue
+            call = Call(part.call_id, part.tool_name, part.content, part.tool_input)
+            text = self._call(run, call, part.iteration)
+            result = Part("tool_result", part.iteration, text, call_id=part.call_id)
+            finished.append(result)
+        return tuple(finished)
+
+    def _library(self) -> LibraryAgent:
+        """The library's agent: made once, and without state of a run."""
+        with self._building:
+            if self._library_agent is None:
+                with _import_lock:
+                    library = import_module("chat.agents.qwen.library")
+                made: LibraryAgent = library.SiteAgent(self)
+                self._library_agent = made
+            return self._library_agent
+
+    def ask_model(self, messages: list[dict[str, Any]], functions: list[Any]) -> Round:
+        """One model round, asked for by the library."""
+        run = _current_run()
+        native = [{"type": "function", "function": f} for f in functions]
+        tools = [] if self.text_protocol else native
+        wanted = cut_to(as_openai(messages), tools, self.max_input_tokens)
+        request = ChatRequest(wanted, tools)
+        return run.ask(partial(run.model_round, request))
+
+    def call_tool(self, name: str) -> str:
+        """One tool call, asked for by the library, in the order of the round."""
+        run = _current_run()
+        if not run.calls:
+            raise AgentError("internal", f"a call of {name} that the model never made")
+        return self._call(run, run.calls.popleft(), None)
+
+    def _call(self, run: Run, call: Call, iteration: int | None) -> str:
+        limit = self.tool_timeout
+        tool = self.tools.get(call.name)
+        invoke: Callable[[dict[str, Any]], Any] | None = None
+        if tool is not None:
+            invoke = partial(self._invoke, tool.call)
+            limit = tool.time_limit or limit
+        elif self._library_agent is not None:
+            foreign = self._library_agent.function_map.get(call.name)
+            if foreign is not None:
+                invoke = partial(self._invoke, partial(_call_foreign, foreign))
+        return run.ask(partial(run.tool_call, call, invoke, limit, iteration))
+
+    async def _invoke(
+        self, function: Callable[[dict[str, Any]], Any], arguments: dict[str, Any]
+    ) -> str:
+        """Await a coroutine function; run any other in a thread, which is abandoned
+        if nobody waits for it any more."""
+        if inspect.iscoroutinefunction(function):
+            return str(await function(arguments))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[str] = loop.create_future()
+
+        def settle(result: str, error: Exception | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        def job() -> None:
+            result, failed = "", None
+            if future.cancelled():
+                return
+            try:
+                result = str(function(arguments))
+            except Exception as error:  # noqa: BLE001 - the run says what is shown
+                failed = error
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, result, failed)
+
+        self.tool_threads.submit(job)
+        return await future
+
+
+def _current_run() -> Run:
+    """The run this thread is working on."""
+    run = here.run
+    assert run is not None  # noqa: S101 - only the library's half asks, in a run
+    return run
+
+
+def _call_foreign(tool: Any, arguments: dict[str, Any]) -> str:
+    """Call a tool of the library's own, or of an MCP server, in a thread."""
+    result = tool.call(arguments)
+    if isinstance(result, str):
+        return result
+    if isinstance(result, list):
+        return "\n".join(str(getattr(item, "text", None) or item) for item in result)
+    return str(result)

@@ -1,0 +1,110 @@
+"""Qwen-Agent's loop with our model and tools in it; the library's only importer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from qwen_agent.agents import FnCallAgent, fncall_agent
+from qwen_agent.llm.base import register_llm
+from qwen_agent.llm.function_calling import BaseFnCallModel
+from qwen_agent.llm.schema import FunctionCall, Message
+from qwen_agent.tools.base import BaseTool
+
+from chat.agents.qwen.here import Owner, here
+from chat.agents.rounds import Round
+from chat.agents.tools.base import Tool, ToolError
+
+UNBOUNDED: Final = 10**9  # rounds are counted by the run, not by the library
+
+fncall_agent.MAX_LLM_CALL_PER_RUN = UNBOUNDED
+
+
+class SiteTool(BaseTool):  # type: ignore[misc]  # the library has no types
+    """One of our tools, as far as the library has to know it."""
+
+    def __init__(self, tool: Tool) -> None:
+        self.name = tool.name
+        self.description = tool.description
+        self.parameters = dict(tool.parameters)
+        super().__init__()
+
+    def call(self, params: str | dict[str, Any], **kwargs: Any) -> str:
+        """Never reached: calls go through the run."""
+        raise ToolError("Tools are called on the event loop.")
+
+
+@register_llm("reasoning_site")
+class SiteModel(BaseFnCallModel):  # type: ignore[misc]  # the library has no types
+    """The library's way to our model: whole messages, no stream."""
+
+    def chat(
+        self,
+        messages: list[Any],
+        functions: list[dict[str, Any]] | None = None,
+        stream: bool = True,  # noqa: FBT001, FBT002 - the library's signature
+        delta_stream: bool = False,  # noqa: FBT001, FBT002
+        extra_generate_cfg: dict[str, Any] | None = None,
+    ) -> Iterator[list[Message]]:
+        """Ask our model for the next round."""
+        del stream, delta_stream
+        agent = here.agent
+        assert agent is not None  # noqa: S101 - the thread is working on a run
+        functions = functions or []
+        if agent.text_protocol and functions:
+            lang = (extra_generate_cfg or {}).get("lang", "en")
+            messages = self._preprocess_messages(
+                messages, lang=lang, generate_cfg={}, functions=functions
+            )
+        plain = [
+            message if isinstance(message, dict) else message.model_dump()
+            for message in messages
+        ]
+        yield _messages_of(agent.ask_model(plain, functions))
+
+    def _chat_stream(self, *_: Any, **__: Any) -> Iterator[list[Message]]:
+        raise NotImplementedError
+
+    def _chat_no_stream(self, *_: Any, **__: Any) -> list[Message]:
+        raise NotImplementedError
+
+
+class SiteAgent(FnCallAgent):  # type: ignore[misc]  # the library has no types
+    """The library's loop, calling tools through the run."""
+
+    def __init__(self, owner: Owner) -> None:
+        self.owner = owner
+        self.mem = None  # it has no files; making the library's memory writes folders
+        super().__init__(
+            function_list=[
+                *(SiteTool(tool) for tool in owner.tools.values()),
+                *owner.library_tools,
+            ],
+            llm=SiteModel({"model": "site", "model_type": "reasoning_site"}),
+            system_message=owner.instructions,
+            name=owner.name,
+            description=owner.description,
+        )
+
+    def _call_tool(
+        self, tool_name: str, tool_args: str | dict[str, Any] = "{}", **_: Any
+    ) -> str:
+        del tool_args  # the run has them as the model sent them
+        return self.owner.call_tool(tool_name)
+
+
+def _messages_of(said: Round) -> list[Message]:
+    """What the model said, as the library takes it: each call in its own message."""
+    messages = []
+    if said.said or not said.calls:
+        messages.append(Message("assistant", said.said))
+    for call in said.calls:
+        arguments = call.text if call.arguments is not None else "{}"
+        message = Message(
+            "assistant",
+            "",
+            function_call=FunctionCall(call.name, arguments),
+            extra={"function_id": call.call_id},
+        )
+        messages.append(message)
+    return messages
