@@ -38,7 +38,5 @@ dev)
 esac
 
 # Everything is pinned, so there is nothing for pip to resolve.
-"$venv/bin/python" -m pip install --disable-pip-version-check --no-deps "$@" |
-    grep -v '^Requirement already satisfied' ||
-    [ "${PIPESTATUS[0]}" -eq 0 ] ||
+"$venv/bin/python" -m pip install --disable-pip-version-check --no-deps "$@" ||
     stop "pip could not install the packages; its last lines above say why. If a download was cut off, run the same command again: what has arrived is kept. Behind a mirror, set PIP_INDEX_URL."
