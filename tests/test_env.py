@@ -1,0 +1,153 @@
+"""The readers of the environment: typed, with defaults, loud on nonsense."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from reasoning_site import env
+
+NAME = "SOME_SETTING"
+SQLITE_FILE = Path("/tmp/db.sqlite3")  # noqa: S108 - never opened
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    return lambda value: monkeypatch.setenv(NAME, value)
+
+
+def test_unset_and_empty_mean_the_default(given: Callable[[str], None]) -> None:
+    for _ in range(2):
+        assert env.text(NAME, "x") == "x"
+        assert env.flag(NAME, default=True) is True
+        assert env.whole(NAME, 7) == 7
+        assert env.seconds(NAME, 1.5) == 1.5
+        assert env.words(NAME, "a, b,") == ["a", "b"]
+        assert env.http_url(NAME) == ""
+        assert env.redis_host(NAME) is None
+        given("  ")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1", True), ("Yes", True), ("off", False), ("0", False)]
+)
+def test_flag(value: str, expected: bool, given: Callable[[str], None]) -> None:  # noqa: FBT001
+    given(value)
+    assert env.flag(NAME, default=not expected) is expected
+
+
+def test_numbers(given: Callable[[str], None]) -> None:
+    given("200_000")
+    assert env.whole(NAME, 1) == 200_000
+    given("0.25")
+    assert env.seconds(NAME, 1) == 0.25
+
+
+def test_path_knows_home(given: Callable[[str], None]) -> None:
+    given("~/site")
+    assert env.path(NAME, Path("/x")) == Path.home() / "site"
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        (lambda: env.flag(NAME, default=True), "maybe"),
+        (lambda: env.whole(NAME, 1), "many"),
+        (lambda: env.whole(NAME, 1), "-1"),
+        (lambda: env.whole(NAME, 1, at_least=1), "0"),
+        (lambda: env.whole(NAME, 1), "1.5"),
+        (lambda: env.seconds(NAME, 1), "nan"),
+        (lambda: env.seconds(NAME, 1), "0"),
+        (lambda: env.choice(NAME, "a", ("a", "b")), "c"),
+        (lambda: env.http_url(NAME), "otherhost:11434"),
+        (lambda: env.http_url(NAME), "ftp://host/"),
+        (lambda: env.redis_host(NAME), "otherhost:6379"),
+        (lambda: env.redis_host(NAME), "sentinel://a:1,b:2"),
+        (lambda: env.redis_host(NAME), "sentinel://a,b/master"),
+        (lambda: env.database(NAME, SQLITE_FILE, 4), "mysql://host/x"),
+        (lambda: env.database(NAME, SQLITE_FILE, 4), "/some/file"),
+    ],
+)
+def test_nonsense_stops_the_start_and_shows_no_value(
+    read: Callable[[], object], value: str, given: Callable[[str], None]
+) -> None:
+    given(value)
+    with pytest.raises(ImproperlyConfigured, match=NAME) as failure:
+        read()
+    if len(value) > 3:
+        assert value not in str(failure.value)
+
+
+def test_http_url_loses_its_last_slash(given: Callable[[str], None]) -> None:
+    given("http://localhost:11434/v1/")
+    assert env.http_url(NAME) == "http://localhost:11434/v1"
+
+
+def test_choice(given: Callable[[str], None]) -> None:
+    given("b")
+    assert env.choice(NAME, "a", ("a", "b")) == "b"
+
+
+def test_sqlite_is_the_default_and_can_be_named(
+    tmp_path: Path, given: Callable[[str], None]
+) -> None:
+    file = tmp_path / "deep" / "db.sqlite3"
+    assert env.database(NAME, file, 4)["NAME"] == file
+    assert file.parent.is_dir()
+    given(f"sqlite:///{tmp_path}/other.sqlite3")
+    database = env.database(NAME, file, 4)
+    assert database["NAME"] == tmp_path / "other.sqlite3"
+    assert database["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+
+
+def test_postgres_url(given: Callable[[str], None]) -> None:
+    given("postgres://me:p%40ss@db.example:5433/site?sslmode=require")
+    database = env.database(NAME, SQLITE_FILE, 12)
+    assert database["ENGINE"] == "django.db.backends.postgresql"
+    assert (database["USER"], database["PASSWORD"]) == ("me", "p@ss")
+    assert (database["HOST"], database["PORT"]) == ("db.example", "5433")
+    assert database["NAME"] == "site"
+    assert database["CONN_MAX_AGE"] == 0
+    assert database["OPTIONS"]["sslmode"] == "require"
+    assert database["OPTIONS"]["pool"]["max_size"] == 12
+
+
+def test_postgres_by_socket(given: Callable[[str], None]) -> None:
+    given("postgresql:///site?host=/run/postgresql&user=me")
+    database = env.database(NAME, SQLITE_FILE, 12)
+    assert (database["HOST"], database["USER"]) == ("/run/postgresql", "me")
+    assert "host" not in database["OPTIONS"]
+
+
+def test_redis_is_never_waited_for_long(given: Callable[[str], None]) -> None:
+    given("redis://localhost:6379/1")
+    host = env.redis_host(NAME)
+    assert host is not None
+    assert host["address"] == "redis://localhost:6379/1"
+    assert host["socket_timeout"] <= 2
+
+
+def test_sentinels(given: Callable[[str], None]) -> None:
+    given("sentinel://me:s3@one:26379,two:26380/master?db=2")
+    host = env.redis_host(NAME)
+    assert host is not None
+    assert host["sentinels"] == [("one", 26379), ("two", 26380)]
+    assert (host["master_name"], host["db"]) == ("master", 2)
+    assert (host["username"], host["password"]) == ("me", "s3")
+
+
+def test_secret_is_made_once_for_its_owner_only(
+    tmp_path: Path, given: Callable[[str], None]
+) -> None:
+    file = tmp_path / "data" / "secret-key.txt"
+    secret = env.secret(NAME, file)
+    assert len(secret) >= 50
+    assert env.secret(NAME, file) == secret
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(file.parent.iterdir()) == [file]
+    given("mine")
+    assert env.secret(NAME, file) == "mine"

@@ -1,0 +1,75 @@
+"""`manage.py prepare` and `setup_admin`: safe to repeat, clear when they cannot."""
+
+from __future__ import annotations
+
+import io
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import authenticate, get_user_model
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from chat.management.commands import prepare
+from tests.servers import free_port
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(settings: Settings, tmp_path: Path) -> Path:
+    settings.DATA_DIR = tmp_path
+    settings.STATIC_ROOT = tmp_path / "static"
+    return tmp_path
+
+
+def run(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_the_administrator_can_sign_in_with_the_kept_password(own_folder: Path) -> None:
+    said = run("setup_admin")
+    file = own_folder / "admin-password.txt"
+    password = file.read_text().strip()
+    assert password in said
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    user = authenticate(username="admin", password=password)
+    assert user is not None
+    assert user.is_staff
+
+
+def test_the_password_is_said_once() -> None:
+    run("setup_admin")
+    assert run("setup_admin") == ""
+    assert get_user_model().objects.count() == 1
+
+
+def test_an_administrator_of_another_name_will_do(own_folder: Path) -> None:
+    get_user_model().objects.create_superuser("ada", password="x")
+    assert run("setup_admin") == ""
+    assert not (own_folder / "admin-password.txt").exists()
+
+
+def test_prepare_collects_and_says_where_to_look(own_folder: Path) -> None:
+    port = free_port()
+    said = run("prepare", "--listen", f"0.0.0.0:{port}")
+    assert f"Open http://127.0.0.1:{port}/" in said
+    assert "admin" in said
+    assert (own_folder / "static" / "admin").is_dir()
+    assert "password" not in run("prepare", "--listen", f"0.0.0.0:{port}")
+
+
+def test_prepare_names_a_way_out_when_the_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CommandError, match=f"PORT={port + 1}"):
+            run("prepare", "--listen", f"127.0.0.1:{port}")
+
+
+def test_an_address_without_a_port_is_refused() -> None:
+    with pytest.raises(CommandError, match="host:port"):
+        prepare.split("localhost")
