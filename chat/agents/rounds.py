@@ -47,7 +47,7 @@ class _Item(Struct):
 
     kind: Kind
     part: int = -1
-    key: int = -1
+    shown: PartType | None = None
     name: str = ""
     call_id: str = ""
     chunks: list[str] = []
@@ -99,7 +99,7 @@ class Round:
         """More of a tool call."""
         item = self._items.get(key)
         if item is None:
-            item = self._items[key] = _Item(kind="call", key=key, chunks=[])
+            item = self._items[key] = _Item("call", chunks=[])
             self._calling = True
             self._put(item)
         if name and not item.name:
@@ -149,14 +149,15 @@ class Round:
             self._waiting[-1].chunks.append(text)
             return
         if text and not text.isspace():
-            self._put(_Item(kind=kind, chunks=[text]))
+            self._put(_Item(kind, chunks=[text]))
 
     def _retype(self) -> None:
         """The open text was a thought."""
         item = self._open
         if item is not None and item.kind == "text":
             item.kind = "thought"
-            self._emit(PartReplaced(item.part, type="thought"))
+            if item.shown != "thought":
+                self._emit(PartReplaced(item.part, type="thought"))
 
     def _call_in_text(self, text: str) -> None:
         """A whole call in the text protocol: an object with name and arguments."""
@@ -178,8 +179,7 @@ class Round:
             return False
         if item is not None and item.kind == "text":
             self._texts.append(item.content)
-            if not self._calling or item.part >= 0:
-                self._retype()
+            self._retype()
         self._finish_open(advance=False)
         return True
 
@@ -193,13 +193,13 @@ class Round:
 
     def _start(self, item: _Item) -> None:
         item.part = next(self._parts)
-        kind: PartType = _TYPES[item.kind]
+        item.shown = _TYPES[item.kind]
         if item.kind == "text" and self._calling:
-            kind = "thought"
+            item.shown = "thought"
         if item.kind == "call":
             item.call_id = f"call_{self.iteration}_{len(self.calls) + 1}"
         self._emit(
-            PartStarted(item.part, kind, self.iteration, item.name, item.call_id)
+            PartStarted(item.part, item.shown, self.iteration, item.name, item.call_id)
         )
 
     def _advance(self) -> None:

@@ -6,6 +6,7 @@ the file.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,3 +32,13 @@ class Ledger:
         with file.open("a", encoding="utf-8") as ledger:
             ledger.write(f"{arguments['line']}\n")
         return f"{len(file.read_text(encoding='utf-8').splitlines())} lines"
+
+
+class SlowLedger(Ledger):
+    """Appends a line, and then does not come to an end: the server can be killed."""
+
+    async def call(self, arguments: dict[str, Any]) -> str:  # type: ignore[override]
+        """Append `line` to the file, and wait for ever."""
+        super().call(arguments)
+        await asyncio.Event().wait()
+        raise AssertionError
