@@ -34,7 +34,7 @@ class Classic:
         for event in events:
             step = None
             if isinstance(event, StepFinished):
-                step = run.steps[event.step]
+                step = run.steps.get(event.step)
             if apply(run, event) and event.seq > silent_until:
                 messages += _messages(run, event, step)
             if isinstance(event, RunFinished):

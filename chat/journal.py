@@ -18,7 +18,6 @@ from typing import Final
 from uuid import UUID
 
 from django.db import (
-    DatabaseError,
     InterfaceError,
     OperationalError,
     connection,
@@ -345,7 +344,7 @@ class Journal:
         self._something.clear()
         self._urgent.clear()
         dirty, self._dirty = self._dirty, {}
-        taken = [(log, *log.take()) for log in dirty]
+        taken = [(log, *found) for log in dirty if (found := _take(log)) is not None]
         batches = [batch for _, batch, _ in taken if batch is not None]
         if batches:
             started = time.monotonic()
@@ -356,13 +355,16 @@ class Journal:
                     log.outage = max(log.outage, outage)
         else:
             written, spoilt = set(), set()
-        self._publish(
-            [
-                (log.session_id, batch.frame(log.number))
-                for log, batch, _ in taken
-                if batch is not None and batch.run_id in written
-            ]
-        )
+        frames = [
+            (log.session_id, batch.frame(log.number))
+            for log, batch, _ in taken
+            if batch is not None and batch.run_id in written
+        ]
+        try:
+            self._publish(frames)
+        except Exception:
+            # Viewers find what they were not told of; no run may stop for that.
+            logger.exception("committed events could not be published")
         for log, batch, waiters in taken:
             if batch is None or batch.run_id in written:
                 _succeed(waiters)
@@ -386,6 +388,17 @@ class Journal:
                 await asyncio.sleep(delay)
 
 
+def _take(log: RunLog) -> tuple[Batch | None, list[asyncio.Future[None]]] | None:
+    """What `log` has pending; None, and the log is lost, where it has no JSON text."""
+    try:
+        return log.take()
+    except Exception:
+        # Whatever its agent put in: the other runs must not suffer.
+        logger.exception("events of run %s cannot be encoded", log.run_id)
+        log.lose(RunLostError("spoilt"))
+        return None
+
+
 def _transact(batches: list[Batch]) -> tuple[set[int], set[int]]:
     try:
         with transaction.atomic():
@@ -393,7 +406,8 @@ def _transact(batches: list[Batch]) -> tuple[set[int], set[int]]:
     except TRANSIENT:
         connection.close()
         raise
-    except DatabaseError:
+    except Exception:
+        # Not DatabaseError alone: adapters raise OverflowError, ValueError and more.
         logger.exception("a batch of %d runs could not be written", len(batches))
         if len(batches) == 1:
             return set(), {batches[0].run_id}
