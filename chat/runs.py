@@ -46,10 +46,7 @@ TOO_LONG: Final = "This answer took more steps than this site allows and was end
 OUTAGE: Final = (
     "The database was away for so long that this answer was given up. Try again."
 )
-LOST_CALL: Final = (
-    "The server was lost while {tool} was being called. It is not known whether the"
-    " call took effect, so it was not repeated. Press Continue to go on from here."
-)
+GO_ON: Final = "{lost} Press Continue to go on from here."
 
 
 class Runs:
@@ -130,7 +127,9 @@ class Runs:
             for run_id in await db(store.abandoned, older_than, CLAIMS_AT_ONCE):
                 if run_id in self._driving:
                     continue
-                claimed = await db(store.take_over, run_id, self.process, older_than)
+                claimed = await db(
+                    store.take_over, run_id, self.process, older_than, _is_repeatable
+                )
                 if claimed is not None:
                     logger.warning("taking over run %s", run_id)
                     self._begin(claimed)
@@ -230,10 +229,13 @@ class Runs:
             recorder.end("failed", error=ABANDONED)
             return
         try:
-            agent = _agent(run.agent_name)
-            if claimed.lost_call and not agent.is_repeatable(claimed.lost_call):
-                recorder.end("server_lost", error=_lost_call(claimed.lost_call))
+            if claimed.lost_call:
+                lost = GO_ON.format(lost=claimed.lost_call)
+                recorder.end(
+                    "server_lost", error=Failure("tool_failed", lost, retryable=True)
+                )
             else:
+                agent = _agent(run.agent_name)
                 await self._listen(agent, claimed, log, recorder)
         except AgentError as error:
             recorder.end("failed", error=error.failure)
@@ -279,8 +281,11 @@ def _check_agent(name: str | None) -> None:
         raise ProtocolError("unknown_agent", message)
 
 
-def _lost_call(tool: str) -> Failure:
-    return Failure("tool_failed", LOST_CALL.format(tool=tool), retryable=True)
+def _is_repeatable(agent_name: str, tool_name: str) -> bool:
+    try:
+        return registry.create(agent_name).is_repeatable(tool_name)
+    except KeyError:
+        return False
 
 
 def _agent(name: str) -> BaseAgent:

@@ -70,6 +70,8 @@ class SocketViewer:
         self._allowed = False  # whether the session is known to be theirs
         self._behind = False
         self._news = False  # something came while behind
+        self._reading = asyncio.Lock()  # held while the log is read
+        self._subscriptions = 0
 
     # ------------------------------------------------------------ from the hub
 
@@ -130,15 +132,17 @@ class SocketViewer:
         Raises NotYoursError.
         """
         self._classic = None
+        self._subscriptions += 1  # ends a reading of the log that is under way
         self._behind = True  # holds live frames back until the snapshot is queued
-        data, positions, allowed = await db(
-            _snapshot, self._session_id, self._who, seen
-        )
-        self._allowed = allowed
-        self._seen = positions
-        self._floor = min(positions, default=1) - 1
-        self.reply(message("snapshot", data))
-        self._wake.set()
+        async with self._reading:
+            data, positions, allowed = await db(
+                _snapshot, self._session_id, self._who, seen
+            )
+            self._allowed = allowed
+            self._seen = positions
+            self._floor = min(positions, default=1) - 1
+            self.reply(message("snapshot", data))
+        self._fall_behind()
 
     async def run(self) -> None:
         """Send what is in the outbox, and catch up from the log, until cancelled."""
@@ -190,30 +194,34 @@ class SocketViewer:
 
     async def _catch_up(self) -> None:
         self._news = False
+        subscription = self._subscriptions
         try:
-            session, positions = await db(
-                _look, self._session_id, self._who, self._floor
-            )
-            if session is not None and not self._allowed:
-                self._allowed = True
-                data = store.session_data(session, self._session_id)
-                self.announce(message("session", data))
-            for position in positions:
-                await self._read(position)
+            async with self._reading:
+                await self._read_on(subscription)
         except NotYoursError:
             await self._close(CLOSE_NO_SUCH_SESSION)
             await asyncio.Event().wait()  # until the socket's end cancels this
         except TRANSIENT as error:
             logger.warning("cannot read the log, will try again: %s", error)
             await asyncio.sleep(RETRY_DELAY)
-            return
-        self._behind = self._news
+        else:
+            # A subscription meanwhile has cut the reading short.
+            self._behind = self._news or subscription != self._subscriptions
 
-    async def _read(self, position: Position) -> None:
+    async def _read_on(self, subscription: int) -> None:
+        session, positions = await db(_look, self._session_id, self._who, self._floor)
+        if session is not None and not self._allowed:
+            self._allowed = True
+            data = store.session_data(session, self._session_id)
+            self.announce(message("session", data))
+        for position in positions:
+            await self._read(position, subscription)
+
+    async def _read(self, position: Position, subscription: int) -> None:
         seen = self._seen.get(position.number, 0)
-        while seen < position.last_seq:
+        while seen < position.last_seq and subscription == self._subscriptions:
             events = await db(store.merged_page, position.run_id, seen)
-            if not events:
+            if not events or subscription != self._subscriptions:
                 return
             seen = events[-1].seq
             for text in self._told(position.number, events):

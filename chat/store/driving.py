@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from chat.journal import wall_clock
 from chat.models import Event as EventRow, Run, Session, Step
-from chat.protocol import (
-    Event,
-    RunStarted,
-    StepFinished,
-)
+from chat.protocol import RunStarted
 from chat.store.log import read_events
-from chat.store.writing import Committed, append
-from chat.transcript import digest, fold
+from chat.store.writing import Closing, Committed, append
+from chat.transcript import fold
+
+LOST_CALL: Final = (
+    "The server was lost while {tool} was being called. It is not known whether the"
+    " call took effect, so it was not made again."
+)
 
 
 class Claimed(Struct, frozen=True):
@@ -28,7 +30,7 @@ class Claimed(Struct, frozen=True):
 
     run: Run
     steps: list[Step]
-    lost_call: str  # the tool whose call may have been made and forgotten, or ""
+    lost_call: str  # says that a call may have been made and forgotten, or ""
     next_step: int  # the first step number that no event has used
     written: Committed
 
@@ -56,11 +58,20 @@ def start_next(session_id: UUID, process: str, max_per_owner: int) -> Claimed | 
         run = runs.filter(status=Run.Status.QUEUED).order_by("number").first()
         if run is None:
             return None
-        return _claim(run, process)
+        return _claim(run, process, Closing(run))
 
 
-def take_over(run_id: int, process: str, older_than: timedelta) -> Claimed | None:
-    """Claim a running run whose process has not been heard of, if it is still so."""
+def take_over(
+    run_id: int,
+    process: str,
+    older_than: timedelta,
+    is_repeatable: Callable[[str, str], bool],
+) -> Claimed | None:
+    """Claim a running run whose process has not been heard of, if it is still so.
+
+    `is_repeatable(agent, tool)`: whether a call that may have been made can be made
+    again. One that cannot stays in the log as failed, and is told in `lost_call`.
+    """
     with transaction.atomic():
         stale = Run.objects.filter(
             id=run_id,
@@ -70,12 +81,27 @@ def take_over(run_id: int, process: str, older_than: timedelta) -> Claimed | Non
         if not stale.update(takeovers=F("takeovers") + 1, heartbeat=Now()):
             return None
         run = Run.objects.select_for_update().get(id=run_id)
-        return _claim(run, process)
+        closing, lost_call = _close_open_steps(run, is_repeatable)
+        return _claim(run, process, closing, lost_call)
 
 
-def _claim(run: Run, process: str) -> Claimed:
+def _close_open_steps(
+    run: Run, is_repeatable: Callable[[str, str], bool]
+) -> tuple[Closing, str]:
+    closing = Closing(run)
+    lost_call = ""
+    for step in fold(run.number, read_events(run.pk)).open_steps():
+        tool = step.tool_name or ""
+        if step.type == "tool_result" and not is_repeatable(run.agent_name, tool):
+            lost_call = LOST_CALL.format(tool=tool)
+            closing.finish(step, "error", lost_call)
+        else:
+            closing.discard(step)
+    return closing, lost_call
+
+
+def _claim(run: Run, process: str, closing: Closing, lost_call: str = "") -> Claimed:
     timestamp = wall_clock()
-    state = fold(run.number, read_events(run.pk)) if run.epoch else None
     run.epoch += 1
     run.status = Run.Status.RUNNING
     run.process = process
@@ -83,21 +109,8 @@ def _claim(run: Run, process: str) -> Claimed:
         run.started_at = datetime.fromtimestamp(timestamp, UTC)
     run.save(update_fields=["epoch", "status", "process", "started_at"])
     Run.objects.filter(id=run.pk).update(heartbeat=Now())
-    events: list[Event] = [RunStarted(epoch=run.epoch, timestamp=timestamp)]
-    lost_call = ""
-    if state is not None:
-        for step in state.open_steps():
-            if step.type == "tool_result" and step.tool_name is not UNSET:
-                lost_call = step.tool_name
-            events.append(
-                StepFinished(
-                    step=step.step,
-                    status="discarded",
-                    duration_ms=0,
-                    digest=digest(step.content),
-                )
-            )
-    written = append(run, events)
+    started = RunStarted(epoch=run.epoch, timestamp=timestamp)
+    written = append(run, [started, *closing.events], closing.rows)
     steps = list(Step.objects.filter(run=run).order_by("step"))
     return Claimed(run, steps, lost_call, _next_step(run.pk), written)
 

@@ -8,20 +8,12 @@ from uuid import UUID
 from django.db import transaction
 from msgspec import Struct
 
-from chat.journal import wall_clock
-from chat.models import Run, Session, Step
-from chat.protocol import (
-    Event,
-    ProtocolError,
-    Reason,
-    RunFinished,
-    StepFinished,
-    StepReplaced,
-)
+from chat.models import Run, Session
+from chat.protocol import ProtocolError, RunFinished
 from chat.store.log import read_events
 from chat.store.sessions import Identity
-from chat.store.writing import Committed, append, locked_session
-from chat.transcript import digest, fold
+from chat.store.writing import Closing, Committed, append, locked_session
+from chat.transcript import fold
 
 
 class Stopped(Struct, frozen=True):
@@ -43,18 +35,18 @@ def stop(
         run = _run_to_stop(session, number)
         run.epoch += 1
         Run.objects.filter(id=run.pk).update(epoch=run.epoch)
-        events: list[Event] = []
-        steps: list[Step] = []
-        duration = 0
-        reason: Reason = "withdrawn"
-        if run.status == Run.Status.RUNNING:
-            reason = "stopped"
-            events, steps = _close_open_steps(run, seen)
-            if run.started_at is not None:
-                elapsed = datetime.now(UTC) - run.started_at
-                duration = max(0, int(elapsed.total_seconds() * 1000))
-        events.append(RunFinished(reason=reason, duration_ms=duration))
-        return Stopped(run.pk, append(run, events, steps))
+        if run.status == Run.Status.QUEUED:
+            finished = RunFinished(reason="withdrawn", duration_ms=0)
+            return Stopped(run.pk, append(run, [finished]))
+        closing = _close_open_steps(run, seen)
+        finished = RunFinished(reason="stopped", duration_ms=_duration_ms(run))
+        return Stopped(run.pk, append(run, [*closing.events, finished], closing.rows))
+
+
+def _duration_ms(run: Run) -> int:
+    if run.started_at is None:
+        return 0
+    return max(0, int((datetime.now(UTC) - run.started_at).total_seconds() * 1000))
 
 
 def _run_to_stop(session: Session, number: int | None) -> Run:
@@ -68,50 +60,17 @@ def _run_to_stop(session: Session, number: int | None) -> Run:
     return run
 
 
-def _close_open_steps(run: Run, seen: int | None) -> tuple[list[Event], list[Step]]:
+def _close_open_steps(run: Run, seen: int | None) -> Closing:
     """Finish the open steps as `stopped`, with the text they had at `seen`."""
     log = read_events(run.pk)
     state = fold(run.number, log)
     shown = state
     if seen is not None and seen < state.seq:
         shown = fold(run.number, (event for event in log if event.seq <= seen))
-    now = wall_clock()
-    events: list[Event] = []
-    rows: list[Step] = []
+    closing = Closing(run)
     for step in state.open_steps():
-        duration = max(0, int((now - step.timestamp) * 1000))
-        if step.step not in shown.steps:
-            gone = StepFinished(
-                step=step.step,
-                status="discarded",
-                duration_ms=duration,
-                digest=digest(step.content),
-            )
-            events.append(gone)
-            continue
-        content = shown.steps[step.step].content
-        if content != step.content:
-            events.append(StepReplaced(step=step.step, text=content))
-        finished = StepFinished(
-            step=step.step,
-            status="stopped",
-            duration_ms=duration,
-            digest=digest(content),
-        )
-        events.append(finished)
-        rows.append(
-            Step(
-                run_id=run.pk,
-                step=step.step,
-                type=step.type,
-                iteration=step.iteration,
-                content=content,
-                tool_name=step.tool_name or "",
-                call_id=step.call_id or "",
-                status="stopped",
-                started_at=datetime.fromtimestamp(step.timestamp, UTC),
-                duration_ms=duration,
-                digest=finished.digest,
-            )
-        )
-    return events, rows
+        if step.step in shown.steps:
+            closing.finish(step, "stopped", shown.steps[step.step].content)
+        else:
+            closing.discard(step)
+    return closing

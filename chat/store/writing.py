@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct
 
-from chat import journal
+from chat import journal, transcript
+from chat.journal import wall_clock
 from chat.models import Run, Session, Step
-from chat.protocol import (
-    Event,
-    Frame,
-)
+from chat.protocol import Event, Frame, StepFinished, StepReplaced, StepStatus
 from chat.store.sessions import Identity, NotYoursError
 
 
@@ -24,6 +24,7 @@ class Committed(Struct, frozen=True):
 
 
 def locked_session(session_id: UUID, who: Identity) -> Session:
+    """Their session, locked until the transaction ends; raises NotYoursError."""
     session = Session.objects.select_for_update().filter(id=session_id).first()
     if session is None or session.deleted_at or not who.owns(session):
         raise NotYoursError
@@ -38,3 +39,52 @@ def append(run: Run, events: Iterable[Event], steps: Sequence[Step] = ()) -> Com
         raise RuntimeError(message)
     run.last_seq = batch.last
     return Committed(run.session_id, batch.frame(run.number))
+
+
+class Closing:
+    """What closes the open steps of a run from outside: events, and rows for them."""
+
+    def __init__(self, run: Run) -> None:
+        self.events: list[Event] = []
+        self.rows: list[Step] = []
+        self._run = run
+        self._now = wall_clock()
+
+    def discard(self, step: transcript.Step) -> None:
+        """The step disappears."""
+        self._close(step, "discarded", step.content)
+
+    def finish(
+        self, step: transcript.Step, status: Literal["error", "stopped"], content: str
+    ) -> None:
+        """The step stays, holding `content`."""
+        if content != step.content:
+            self.events.append(StepReplaced(step=step.step, text=content))
+        finished = self._close(step, status, content)
+        self.rows.append(
+            Step(
+                run_id=self._run.pk,
+                step=step.step,
+                type=step.type,
+                iteration=step.iteration,
+                content=content,
+                tool_name=step.tool_name or "",
+                call_id=step.call_id or "",
+                status=status,
+                started_at=datetime.fromtimestamp(step.timestamp, UTC),
+                duration_ms=finished.duration_ms,
+                digest=finished.digest,
+            )
+        )
+
+    def _close(
+        self, step: transcript.Step, status: StepStatus, content: str
+    ) -> StepFinished:
+        event = StepFinished(
+            step=step.step,
+            status=status,
+            duration_ms=max(0, int((self._now - step.timestamp) * 1000)),
+            digest=transcript.digest(content),
+        )
+        self.events.append(event)
+        return event
