@@ -15,6 +15,9 @@ register = template.Library()
 GIST_CHARS: Final = 140
 HEADING_CHARS: Final = 80
 RESULT_CHARS: Final = 3_000
+WORTH_SAYING_MS: Final = 100
+SECOND: Final = 1_000  # milliseconds
+MINUTE: Final = 60 * SECOND
 
 ICONS: Final = {
     "thought": "💭",
@@ -34,12 +37,13 @@ ENDINGS: Final = {
 }
 
 Step = dict[str, Any]
+Card = dict[str, Any]
 
 
 @register.filter
-def cards(steps: list[Step]) -> list[dict[str, Any]]:
+def cards(steps: list[Step]) -> list[Card]:
     """The steps as cards: a tool's use and its result are one."""
-    found: list[dict[str, Any]] = []
+    found: list[Card] = []
     for step in steps:
         is_result = step["type"] == "tool_result"
         pair = _pair(found, step) if is_result else None
@@ -54,10 +58,13 @@ def cards(steps: list[Step]) -> list[dict[str, Any]]:
     return found
 
 
-def _pair(found: list[dict[str, Any]], result: Step) -> dict[str, Any] | None:
+def _pair(found: list[Card], result: Step) -> Card | None:
+    """The card of the call that this is the result of."""
     for card in reversed(found):
-        use = card.get("use")
-        if use and not card["result"] and use.get("call_id") == result.get("call_id"):
+        use = card.get("use") or {}
+        if card.get("result", 0) is None and use.get("call_id") == result.get(
+            "call_id"
+        ):
             return card
     return None
 
@@ -76,7 +83,8 @@ def title(step: Step) -> str:
         case "thought" if running:
             return "Thinking…"
         case "thought":
-            return f"Thought for {duration(step.get('duration_ms') or 0)}"
+            ms = step.get("duration_ms") or 0
+            return f"Thought for {duration(ms)}" if ms >= WORTH_SAYING_MS else "Thought"
         case "tool_use":
             return str(step.get("tool_name") or "tool")
         case "final_answer":
@@ -144,9 +152,9 @@ def pretty(step: Step) -> str:
 @register.filter
 def duration(ms: float) -> str:
     """Milliseconds as people read them."""
-    if ms < 1000:
+    if ms < SECOND:
         return f"{round(ms)} ms"
-    if ms < 60_000:
+    if ms < MINUTE:
         return f"{ms / 1000:.1f} s"
     seconds = round(ms / 1000)
     return f"{seconds // 60} min {seconds % 60} s"

@@ -40,7 +40,16 @@ export function titleOf(step) {
 
 /** @param {Step} step */
 function took(step) {
-  return step.duration_ms === undefined ? "" : ` for ${duration(step.duration_ms)}`;
+  return isWorthSaying(step.duration_ms) ? ` for ${duration(step.duration_ms)}` : "";
+}
+
+/**
+ * Shorter than this is no time at all for thinking or writing.
+ * @param {number | undefined} ms
+ * @returns {ms is number}
+ */
+export function isWorthSaying(ms) {
+  return ms !== undefined && ms >= 100;
 }
 
 /**

@@ -50,7 +50,7 @@ export class Room {
   #asking = null;
   /** @type {Push | null} */
   #history = null;
-  /** @type {unknown} */
+  /** @type {unknown} set while the server wants us to be slower */
   #later = null;
 
   /** @param {RoomNeeds} needs */
@@ -90,7 +90,7 @@ export class Room {
 
   /** Send the oldest message that waits, unless one is on its way. */
   flush() {
-    if (this.#asking || !this.#needs.socket.isConnected) return;
+    if (this.#asking || this.#later || !this.#needs.socket.isConnected) return;
     const item = this.#needs.outbox.items.get().find((waiting) => !waiting.error);
     if (!item) return;
     const { at: _at, ...payload } = item;
@@ -266,9 +266,10 @@ export class Room {
   #refused(clientId, error) {
     if (error.retry_after !== undefined) {
       // "Too fast": wait as told, then go on; nobody has to press anything.
-      const { clock } = this.#needs;
-      clock.clearTimeout(this.#later);
-      this.#later = clock.setTimeout(() => this.flush(), error.retry_after * 1000);
+      this.#later = this.#needs.clock.setTimeout(() => {
+        this.#later = null;
+        this.flush();
+      }, error.retry_after * 1000);
       this.#needs.onError(error);
       return;
     }

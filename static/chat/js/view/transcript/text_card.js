@@ -6,7 +6,7 @@
  */
 
 import { duration } from "../../model/format.js";
-import { contentGist, ICONS, titleOf } from "../../model/summary.js";
+import { contentGist, ICONS, isWorthSaying, titleOf } from "../../model/summary.js";
 import { button, h } from "../dom.js";
 import { MarkdownStream } from "../markdown/stream.js";
 import { Card, headPart, markStep, setPart, stepId } from "./card.js";
@@ -59,8 +59,10 @@ export class TextCard {
 
 /** A thought's time is in its title. @param {Step} step */
 function timeOf(step) {
-  const isShown = step.type === "final_answer" && step.duration_ms !== undefined;
-  return isShown ? duration(step.duration_ms ?? 0) : "";
+  const { type, duration_ms } = step;
+  return type === "final_answer" && isWorthSaying(duration_ms)
+    ? duration(duration_ms)
+    : "";
 }
 
 /** What can be done with a step. */

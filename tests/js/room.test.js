@@ -1,0 +1,339 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+import { Conversation } from "../../static/chat/js/model/conversation.js";
+import { fold } from "../../static/chat/js/model/transcript.js";
+import { Outbox } from "../../static/chat/js/net/outbox.js";
+import { Room } from "../../static/chat/js/net/room.js";
+import { Socket } from "../../static/chat/js/net/socket.js";
+import {
+  created,
+  FakeClock,
+  FakeServer,
+  FakeStorage,
+  finishedRun,
+  seeded,
+} from "./fakes.js";
+
+/** @import { RunEvent } from "../../static/chat/js/types.js" */
+
+/** @type {FakeClock} */
+let clock;
+/** @type {FakeServer} */
+let server;
+/** @type {Conversation} */
+let conversation;
+/** @type {Outbox} */
+let outbox;
+/** @type {Socket} */
+let socket;
+/** @type {Room} */
+let room;
+/** @type {Record<string, number>} */
+let counts = {};
+/** @type {string[]} */
+let errors = [];
+
+beforeEach(() => {
+  clock = new FakeClock();
+  server = new FakeServer();
+  server.opensAtOnce = false;
+  conversation = new Conversation();
+  outbox = new Outbox(new FakeStorage(), "s");
+  counts = {};
+  errors = [];
+  const report = (/** @type {string} */ kind) => {
+    counts[kind] = (counts[kind] ?? 0) + 1;
+  };
+  socket = new Socket({
+    url: "ws://here",
+    WebSocket: server.WebSocket,
+    clock,
+    random: () => 0.5,
+    heartbeat: 30_000,
+    isVisible: () => true,
+    isOnline: () => true,
+    report,
+    onOpen: () => room.opened(),
+    onMessage: (message) => room.received(message),
+  });
+  room = new Room({
+    socket,
+    conversation,
+    outbox,
+    clock,
+    report,
+    onSession: () => {},
+    onError: (error) => errors.push(error.message),
+  });
+});
+
+const connect = () => {
+  socket.connect();
+  server.open();
+};
+/** @param {number} number */
+const stored = (number) => fold(number, server.logs.get(number) ?? []);
+/** @param {string} id */
+const say = (id) => {
+  outbox.put({ client_id: id, message: `message ${id}`, at: clock.now() });
+  room.flush();
+};
+
+/** @returns {RunEvent[]} */
+const story = () => [
+  created("q"),
+  { seq: 2, kind: "run_started", epoch: 1, timestamp: 1 },
+  {
+    seq: 3,
+    kind: "step_started",
+    step: 0,
+    type: "final_answer",
+    iteration: 1,
+    timestamp: 1,
+  },
+  { seq: 4, kind: "step_delta", step: 0, text: "Hello" },
+  { seq: 5, kind: "step_delta", step: 0, text: ", " },
+  { seq: 6, kind: "step_delta", step: 0, text: "world" },
+  { seq: 7, kind: "step_finished", step: 0, status: "ok", duration_ms: 3, digest: "d" },
+  { seq: 8, kind: "run_finished", reason: "answered", duration_ms: 4 },
+];
+
+test("joins with what it has", () => {
+  conversation.merge([finishedRun(1)]);
+  connect();
+  const [subscribe] = server.commands("subscribe");
+  assert.deepEqual(subscribe.payload, { protocol: 2, seen: { 1: 9 } });
+});
+
+test("applies events in order and drops doubles", () => {
+  connect();
+  for (const event of story()) {
+    server.log(1, [event]);
+    server.send("events", { run: 1, events: [event] });
+  }
+  assert.deepEqual(conversation.get(1), stored(1));
+  assert.equal(counts.doubles, 8);
+});
+
+test("events before the snapshot wait for it", () => {
+  server.on.subscribe = () => {};
+  connect();
+  const [first, second] = story();
+  server.send("events", { run: 1, events: [second] });
+  assert.equal(conversation.get(1), undefined);
+  server.send("snapshot", {
+    session: null,
+    runs: [fold(1, [/** @type {RunEvent} */ (first)])],
+    earlier: false,
+  });
+  assert.equal(conversation.get(1)?.status, "running");
+});
+
+test("a gap makes it join again, and heals", () => {
+  connect();
+  const events = story();
+  server.log(1, events.slice(0, 3));
+  server.isJoined = false;
+  server.log(1, events.slice(3, 5));
+  server.isJoined = true;
+  server.log(1, events.slice(5));
+  assert.equal(counts.gap, 1);
+  assert.deepEqual(conversation.get(1), stored(1));
+});
+
+test("a gap that joining does not heal makes it fetch the run whole", () => {
+  connect();
+  const events = story();
+  server.log(1, events.slice(0, 3));
+  server.on.subscribe = ({ seen }) => {
+    // This server has lost what is between.
+    if ("1" in seen) {
+      server.send("snapshot", { session: null, runs: [], earlier: false });
+      server.send("events", { run: 1, events: events.slice(5, 6) });
+    } else {
+      server.send("snapshot", {
+        session: null,
+        runs: [fold(1, events)],
+        earlier: false,
+      });
+    }
+  };
+  server.send("events", { run: 1, events: events.slice(5, 6) });
+  assert.equal(conversation.get(1)?.status, "finished");
+  assert.ok(server.commands("subscribe").length < 6);
+});
+
+test("however the line drops, the transcript ends as the log", () => {
+  for (let seed = 1; seed <= 40; seed += 1) {
+    const random = seeded(seed);
+    connect();
+    const number = server.logs.size + 1;
+    for (const event of story()) badly(random, () => server.log(number, [event]));
+    reconnectAfter(() => {});
+    assert.deepEqual(conversation.get(number), stored(number), `seed ${seed}`);
+  }
+});
+
+/**
+ * Do it on a line that drops, or loses a frame, or neither.
+ * @param {() => number} random
+ * @param {() => void} act
+ */
+function badly(random, act) {
+  const luck = random();
+  if (luck < 0.3) reconnectAfter(act);
+  else {
+    server.isJoined = luck > 0.45;
+    act();
+    server.isJoined = true;
+  }
+}
+
+/** @param {() => void} act */
+function reconnectAfter(act) {
+  server.closeConnection(1006);
+  act();
+  clock.tick(20_000);
+  server.open();
+}
+
+test("runs missed while away are fetched, holes too", () => {
+  conversation.merge([finishedRun(1)]);
+  server.on.subscribe = () =>
+    server.send("snapshot", {
+      session: null,
+      runs: [60, 61].map(finishedRun),
+      earlier: true,
+    });
+  server.on.history = ({ before, limit }) => {
+    const runs = [];
+    for (let run = Math.max(1, before - limit); run < before; run += 1) {
+      runs.push(finishedRun(run));
+    }
+    server.send("history", { runs, earlier: before > 1 });
+  };
+  connect();
+  assert.equal(conversation.runs.length, 61);
+  assert.equal(conversation.hole, null);
+});
+
+test("earlier runs come when asked for, one question at a time", () => {
+  conversation.merge([finishedRun(50)]);
+  server.on.history = () => {};
+  connect();
+  room.loadEarlier();
+  room.loadEarlier();
+  assert.deepEqual(
+    server.commands("history").map(({ payload }) => payload),
+    [{ before: 50, limit: 20 }],
+  );
+  clock.tick(15_000);
+  room.loadEarlier();
+  assert.equal(server.commands("history").length, 2);
+});
+
+test("runs before ours in a snapshot are left for scrolling", () => {
+  conversation.merge([finishedRun(5)]);
+  server.on.subscribe = () =>
+    server.send("snapshot", { session: null, runs: [finishedRun(4)], earlier: true });
+  connect();
+  assert.equal(conversation.get(4), undefined);
+});
+
+test("messages go out in order, each after the last was accepted", () => {
+  say("a");
+  say("b");
+  assert.equal(server.received.length, 0);
+  server.on.chat = () => {};
+  connect();
+  assert.deepEqual(
+    server.commands("chat").map(({ payload }) => payload.client_id),
+    ["a"],
+  );
+  server.send("accepted", { client_id: "a", run: 1 });
+  assert.deepEqual(
+    server.commands("chat").map(({ payload }) => payload.client_id),
+    ["a", "b"],
+  );
+});
+
+test("a message is sent again on a new line, and counts once", () => {
+  const accept = server._chat;
+  server.on.chat = (payload) => {
+    server.on = {};
+    accept.call(server, payload);
+  };
+  connect();
+  server.send = () => {}; // its answer is lost
+  say("a");
+  Reflect.deleteProperty(server, "send");
+  assert.equal(outbox.items.get().length, 1);
+  server.closeConnection(1006);
+  clock.tick(125);
+  server.open();
+  assert.equal(outbox.items.get().length, 0);
+  assert.equal(server.logs.size, 1);
+});
+
+test("an answer that does not come is asked for again", () => {
+  server.on.chat = () => {};
+  connect();
+  say("a");
+  clock.tick(15_000);
+  assert.equal(server.commands("chat").length, 2);
+});
+
+test("seeing one's own message is as good as having it accepted", () => {
+  server.on.chat = () => {};
+  connect();
+  say("a");
+  server.log(1, [created("message a", "a")]);
+  assert.equal(outbox.items.get().length, 0);
+});
+
+test("a refused message stays with its reason; the next one goes", () => {
+  connect();
+  server.on.chat = ({ client_id }) => {
+    if (client_id === "b") return server._chat({ client_id, message: "" });
+    const data = { code: "bad_message", message: "No.", retryable: false, client_id };
+    server.send("error", data);
+  };
+  say("a");
+  say("b");
+  assert.deepEqual(
+    outbox.items.get().map(({ client_id, error }) => [client_id, error]),
+    [["a", "No."]],
+  );
+});
+
+test("told to slow down, it waits as long as it was told", () => {
+  connect();
+  server.on.chat = ({ client_id }) => {
+    const data = { code: "rate_limited", message: "Slow.", retryable: true };
+    server.send("error", { ...data, retry_after: 3, client_id });
+  };
+  say("a");
+  server.on = {};
+  clock.tick(2999);
+  assert.equal(outbox.items.get().length, 1);
+  clock.tick(1);
+  assert.equal(outbox.items.get().length, 0);
+  assert.deepEqual(errors, ["Slow."]);
+});
+
+test("Stop says what was seen", () => {
+  connect();
+  server.log(1, story().slice(0, 5));
+  room.stop(1);
+  assert.deepEqual(server.commands("interrupt")[0].payload, { run: 1, seen: 5 });
+});
+
+test("what is proved wrong is fetched afresh", () => {
+  connect();
+  server.log(1, story());
+  const run = conversation.get(1);
+  assert.ok(run?.steps[0]);
+  run.steps[0].content = "forged";
+  room.heal(1);
+  assert.deepEqual(conversation.get(1), stored(1));
+});
