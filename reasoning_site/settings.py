@@ -38,6 +38,7 @@ TOOL_TIMEOUT = env.seconds("TOOL_TIMEOUT", 60)
 BUILTIN_MODEL_PATH = env.text("BUILTIN_MODEL_PATH")
 SCRIPTED_AGENT = env.text("SCRIPTED_AGENT")
 EXTRA_TOOLS = env.words("EXTRA_TOOLS")
+LIBRARY_TOOLS = env.words("LIBRARY_TOOLS")
 
 # ------------------------------------------------------------------ bounds
 

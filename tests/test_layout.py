@@ -1,0 +1,143 @@
+"""What is written about the site is true: settings, layers, commands, the wire."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from chat import protocol
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text("utf-8")
+
+
+def declared_settings() -> dict[str, Any]:
+    """What settings.py reads from the environment, with defaults written as values."""
+    source = (ROOT / "reasoning_site" / "settings.py").read_text("utf-8")
+    found: dict[str, Any] = {}
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name("env")),
+                args=[ast.Constant(str(name)), *rest],
+                keywords=keywords,
+            ):
+                default = next((k.value for k in keywords if k.arg == "default"), None)
+                found.setdefault(name, value_of(rest[0] if rest else default))
+            case _:
+                pass
+    return found
+
+
+def value_of(node: ast.expr | None) -> Any:
+    """The number or text that a node stands for; None where it is something else."""
+    match node:
+        case ast.Constant(value):
+            return value
+        case ast.BinOp(left, ast.Mult(), right):
+            return value_of(left) * value_of(right)
+        case ast.BinOp(left, ast.Pow(), right):
+            return value_of(left) ** value_of(right)
+        case _:
+            return None
+
+
+def readme_settings() -> dict[str, str]:
+    """The README's table: name → default."""
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", README, re.MULTILINE)
+    return dict(rows)
+
+
+def test_readme_lists_every_setting_and_no_other() -> None:
+    assert set(readme_settings()) == set(declared_settings())
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        (name, default)
+        for name, default in declared_settings().items()
+        if isinstance(default, int | float)
+    ],
+)
+def test_readme_tells_the_default(name: str, default: float) -> None:
+    told = readme_settings()[name]
+    if told.endswith(" MiB"):
+        told = str(int(told.removesuffix(" MiB")) * 2**20)
+    assert float(told) == float(default)
+
+
+def test_readme_draws_the_layers_that_are_checked() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    layers = next(c["layers"] for c in contracts if c["type"] == "layers")
+    assert "```\n" + "\n".join(layers) + "\n```" in README
+
+
+def test_readme_names_files_that_exist() -> None:
+    tree = README.split("## Where things are")[1].split("```")[1]
+    folder = ""
+    for line in filter(None, tree.splitlines()):
+        names = re.findall(r"[\w./-]+(?:/|\.py|\.md)(?=\s|$)", line)
+        if not line.startswith(" "):
+            folder, *inside = names
+            assert (ROOT / folder).exists(), folder
+        else:
+            inside = names
+        for name in inside:
+            assert (ROOT / folder / name).exists() or (ROOT / name).exists(), name
+
+
+def test_readme_names_make_targets_that_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)\b", README)) <= targets
+
+
+def wire_words() -> list[str]:
+    """Everything of chat/protocol.py that a client meets by name or number."""
+    events = [event.__struct_config__.tag for event in get_args(protocol.Event)]
+    literals = (
+        protocol.StepType,
+        protocol.StepStatus,
+        protocol.Reason,
+        protocol.ErrorCode,
+    )
+    codes = [
+        str(value)
+        for name, value in vars(protocol).items()
+        if name.startswith("CLOSE_")
+    ]
+    fields = [
+        field
+        for struct in (*get_args(protocol.Command), *get_args(protocol.Event))
+        for field in struct.__struct_fields__
+    ]
+    words = [word for literal in literals for word in get_args(literal)]
+    return sorted({*protocol._COMMANDS, *map(str, events), *words, *codes, *fields})
+
+
+@pytest.mark.parametrize("word", wire_words())
+def test_protocol_page_has_it(word: str) -> None:
+    assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", PROTOCOL)
+
+
+def test_protocol_page_tells_the_limits() -> None:
+    assert f"{protocol.MAX_FRAME_BYTES // 1024} KiB" in PROTOCOL
+    assert f"{protocol.MAX_MESSAGE_CHARS:,} characters" in PROTOCOL
+    assert f"at most {protocol.HISTORY_RUNS_MAX}" in PROTOCOL
+    assert f"pings every {protocol.HEARTBEAT_INTERVAL} s" in PROTOCOL
+
+
+def test_no_source_file_is_empty_of_a_docstring() -> None:
+    for folder in ("chat", "reasoning_site", "tests"):
+        for file in (ROOT / folder).rglob("*.py"):
+            source = file.read_text("utf-8")
+            if source.strip() and "migrations" not in file.parts:
+                assert ast.get_docstring(ast.parse(source)), file
