@@ -134,7 +134,10 @@ class Runs:
                     logger.warning("taking over run %s", run_id)
                     self._begin(claimed)
         if self._room:
-            for session_id in await db(store.waiting_sessions, CLAIMS_AT_ONCE):
+            waiting = await db(
+                store.waiting_sessions, CLAIMS_AT_ONCE, settings.MAX_RUNS_PER_USER
+            )
+            for session_id in waiting:
                 await self._start_next(session_id)
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Count, F, Min
 from django.db.models.functions import Now
 from msgspec import Struct
 
@@ -144,10 +144,23 @@ def abandoned(older_than: timedelta, limit: int) -> list[int]:
     return list(stale.order_by("heartbeat").values_list("id", flat=True)[:limit])
 
 
-def waiting_sessions(limit: int) -> list[UUID]:
-    """Sessions with a queued run and no running one, longest waiting first."""
-    queued = Run.objects.filter(status=Run.Status.QUEUED).exclude(
-        session__runs__status=Run.Status.RUNNING
+def waiting_sessions(limit: int, max_per_owner: int) -> list[UUID]:
+    """Sessions where a run's turn has come, as in `start_next`; longest waiting first."""
+    running = Run.objects.filter(status=Run.Status.RUNNING)
+    busy = (
+        running.values_list("session__owner_id", "session__guest_key")
+        .annotate(runs=Count("id"))
+        .filter(runs__gte=max_per_owner)
     )
-    ids = queued.order_by("created_at").values_list("session_id", flat=True)
-    return list(dict.fromkeys(ids[: limit * 4]))[:limit]
+    queued = Run.objects.filter(status=Run.Status.QUEUED, session__deleted_at=None)
+    for owner_id, guest_key, _ in busy:
+        queued = queued.exclude(
+            session__owner_id=owner_id, session__guest_key=guest_key
+        )
+    sessions = (
+        queued.exclude(session__runs__status=Run.Status.RUNNING)
+        .values("session_id")
+        .annotate(since=Min("created_at"))
+        .order_by("since")
+    )
+    return [row["session_id"] for row in sessions[:limit]]

@@ -8,7 +8,8 @@ from chat.models import Run, Step
 def history(run: Run, limit: int) -> list[tuple[str, list[Step]]]:
     """Earlier finished runs, oldest first: prompt and steps. Superseded ones are out.
 
-    A run that is run again or continued must not remember its first try.
+    A run that is run again or continued must not remember its first try; one that
+    continues another is remembered with what the other had done.
     """
     superseded = Run.objects.filter(
         session_id=run.session_id, retry_of__isnull=False, number__lte=run.number
@@ -27,7 +28,7 @@ def history(run: Run, limit: int) -> list[tuple[str, list[Step]]]:
     steps: dict[int, list[Step]] = {row.pk: [] for row in rows}
     for step in Step.objects.filter(run_id__in=list(steps)).order_by("step"):
         steps[step.run_id].append(step)
-    return [(row.prompt, steps[row.pk]) for row in rows]
+    return [(row.prompt, [*steps_to_continue(row), *steps[row.pk]]) for row in rows]
 
 
 def steps_to_continue(run: Run) -> list[Step]:

@@ -16,6 +16,7 @@ from chat.protocol import (
 )
 
 PAGE_SESSIONS: Final = 50
+MAX_OFFSET: Final = 2**31  # more than anybody has, and not too much for a database
 
 
 class Identity(Struct, frozen=True):
@@ -88,6 +89,8 @@ def list_sessions(
         )
         found = found.filter(Q(title__icontains=query) | Exists(in_runs))
     start = int(cursor) if cursor else 0
+    if not 0 <= start <= MAX_OFFSET:
+        raise ValueError("no such page")
     runs = Run.objects.filter(session=OuterRef("pk"))
     found = found.annotate(
         active=Subquery(
