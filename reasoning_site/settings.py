@@ -189,6 +189,8 @@ LOGGING: dict[str, Any] = {
         "chat": {"level": LOG_LEVEL},
         "reasoning_site": {"level": LOG_LEVEL},
         "django": {"level": "INFO"},
+        # One line for every request, static files too, is for development only.
+        "django.channels.server": {"level": "INFO" if DEBUG else "WARNING"},
         # These write whole requests, addresses with keys among them.
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},

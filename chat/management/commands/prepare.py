@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from argparse import ArgumentParser
 from typing import Any
@@ -39,7 +40,7 @@ def ensure_free(listen: str) -> None:
         socket.create_server((host, port)).close()
     except OSError as error:
         message = (
-            f"Cannot listen on {listen}: {error.strerror}. If another program "
+            f"Cannot listen on {listen}: {os.strerror(error.errno or 0)}. If another program "
             f"has the port, choose another: make run PORT={port + 1}"
         )
         raise CommandError(message) from error
