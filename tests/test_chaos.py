@@ -1,0 +1,14 @@
+"""A short, seeded version of the chaos suite; `make chaos` runs the whole one."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.chaos import Storm
+
+
+def test_everybody_is_whole_after_a_storm(tmp_path: Path) -> None:
+    report = asyncio.run(Storm(7, tmp_path, sessions=4, viewers=3).run(15))
+    assert report.is_whole, report.table()
+    assert len(report.faults) == 8
