@@ -64,9 +64,14 @@ class ModelProcess:
     """The child process that serves the model."""
 
     def __init__(self, path: Path | None = None, threads: int | None = None) -> None:
-        """Serve this GGUF file, or the one that ships, by this many threads."""
+        """Serve this GGUF file, or the one that ships, by this many threads.
+
+        By default half of the processors: llama.cpp's threads wait for each other
+        at every step, so that one which has to wait for a processor, because the
+        site needs it too, makes all of them many times slower.
+        """
         self._path = path
-        self._threads = threads or min(4, os.cpu_count() or 2)
+        self._threads = threads or max(1, min(8, (os.cpu_count() or 2) // 2))
         self._process: Process | None = None
         self._server: ChatServer | None = None
         self._starting: asyncio.Lock | None = None
@@ -145,7 +150,9 @@ class ModelProcess:
         except asyncio.CancelledError:
             await self.close()
             raise
-        config = ServerConfig(f"http://127.0.0.1:{port}/v1", NAME, key)
+        config = ServerConfig(
+            f"http://127.0.0.1:{port}/v1", NAME, key, first_chunk_timeout=120.0
+        )
         return ChatServer(config)
 
     @staticmethod
@@ -194,7 +201,7 @@ class BuiltinModel:
             for message in request.messages
             if message["role"] in {"user", "assistant"} and message["content"]
         ]
-        return await server.stream(_plain(messages, max_tokens=512), sink)
+        return await server.stream(_plain(messages, max_tokens=400), sink)
 
     async def _call(
         self,

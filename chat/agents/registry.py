@@ -97,7 +97,7 @@ async def shutdown() -> None:
 
 def forget() -> None:
     """Read the settings anew on the next use."""
-    for cached in (_agent, _model, _tools, _threads):
+    for cached in (_agent, _model, _tools):
         cached.cache_clear()
 
 
@@ -106,7 +106,7 @@ def _agent(name: str) -> BaseAgent:
     if name == "scripted":
         script = read_script(Path(settings.SCRIPTED_AGENT))
         return ScriptedAgent(name, DESCRIPTIONS[name], script)
-    threads, tool_threads = _threads()
+    threads, tool_threads = _threads(_setting("MAX_RUNS", 64))
     researcher = name == "researcher"
     return QwenAgent(
         name,
@@ -153,8 +153,7 @@ def _tools() -> tuple[Tool, ...]:
 
 
 @cache
-def _threads() -> tuple[ThreadPool, ThreadPool]:
-    size = _setting("MAX_RUNS", 64)
+def _threads(size: int) -> tuple[ThreadPool, ThreadPool]:
     return ThreadPool(size, "agent"), ThreadPool(2 * size, "tool")
 
 

@@ -289,6 +289,25 @@ async def test_a_huge_result_is_shortened(make: Make) -> None:
     assert told.of("tool_result")[0].endswith("(68000 more characters left out)")
 
 
+async def test_the_librarys_own_tools_are_called_under_the_same_rules(
+    make: Make,
+) -> None:
+    from qwen_agent.tools.base import BaseTool  # noqa: PLC0415 - takes seconds
+
+    class Foreign(BaseTool):  # type: ignore[misc]  # the library has no types
+        name = "teleport"
+        description = "As an MCP server would offer it."
+        parameters: Mapping[str, Any] = Asking.parameters
+
+        def call(self, params: Any, **_: Any) -> Any:
+            raise KeyError(params["to"])
+
+    agent = make(Calculator(), library_tools=[Foreign()])
+    told = await play(agent, "[scenario unknown-tool]", [])
+    assert told.of("tool_result") == ["The tool “teleport” failed (KeyError)."]
+    assert not agent.is_repeatable("teleport")
+
+
 async def test_closing_cancels_the_model_call_and_frees_the_thread(
     make: Make, model_server: ModelServer
 ) -> None:

@@ -44,6 +44,12 @@ class ModelServer:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """The process that serves."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def base_url(self) -> str:
         """The value of LLM_BASE_URL."""
         return f"{self.address}/v1"
