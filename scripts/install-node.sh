@@ -10,7 +10,7 @@ stop() {
 
 command -v npm >/dev/null ||
     stop "npm is missing. Node 20 or newer is needed; on Debian: apt-get install nodejs npm"
-node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' ||
+node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' ||
     stop "Node $(node --version) is too old, 20 is needed."
 echo "Installing the page's checking tools (npm ci)"
 npm ci --no-audit --no-fund ||

@@ -16,7 +16,7 @@ has() {
 
 missing=()
 has "${CHROMIUM:-chromium}" chromium-browser google-chrome || missing+=(chromium)
-has nginx /usr/sbin/nginx || missing+=(nginx-light)
+has nginx /usr/sbin/nginx || missing+=(nginx)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 has apt-get || stop "please install ${missing[*]} with this system's package manager."

@@ -39,9 +39,10 @@ def ensure_free(listen: str) -> None:
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
+        why = os.strerror(error.errno or 0)
         message = (
-            f"Cannot listen on {listen}: {os.strerror(error.errno or 0)}. If another program "
-            f"has the port, choose another: make run PORT={port + 1}"
+            f"Cannot listen on {listen}: {why}. If another program has the port, "
+            f"choose another: make run PORT={port + 1}"
         )
         raise CommandError(message) from error
 
