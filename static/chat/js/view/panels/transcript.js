@@ -200,7 +200,6 @@ function delegateSummary(root, pressed) {
  */
 function handlers(intents) {
   return {
-    stop: (button) => intents.stop(runOf(button)),
     retry: (button) => intents.retry(runOf(button)),
     withdraw: (button) => intents.stop(runOf(button)),
     resend: (button) => intents.resend(clientIdOf(button)),

@@ -16,7 +16,6 @@ export class RunFooter {
   #copy = button("Copy answer", "copy-answer");
   #link = button("Link", "link-run", { "aria-label": "Copy link to this question" });
   #retry = button("Retry", "retry");
-  #stop = button("Stop", "stop");
   #withdraw = button("Withdraw", "withdraw");
 
   constructor() {
@@ -26,7 +25,6 @@ export class RunFooter {
       this.#copy,
       this.#link,
       this.#retry,
-      this.#stop,
       this.#withdraw,
     );
     const line = h("div", { class: "run__line" }, this.#state, this.#facts, tools);
@@ -44,7 +42,6 @@ export class RunFooter {
     this.#retry.hidden = !isDone;
     setText(this.#retry, isContinuable(run) ? "Continue" : "Retry");
     this.#retry.classList.toggle("is-primary", isContinuable(run));
-    this.#stop.hidden = run.status !== "running";
     this.#withdraw.hidden = run.status !== "queued";
   }
 

@@ -1,0 +1,167 @@
+"""Ask, watch it think, find it again."""
+
+from __future__ import annotations
+
+import hashlib
+from uuid import UUID
+
+from playwright.sync_api import expect
+
+from tests.browser.drive import Chat, Screens
+from tests.model_server import ModelServer
+from tests.servers import Site
+
+KINDS = ["thought", "thought", "tool_use", "tool_result", "thought", "final_answer"]
+
+
+def session_of(chat: Chat) -> UUID:
+    """The session in the page's address."""
+    return UUID(chat.page.url.rsplit("/", 1)[-1].split("#", maxsplit=1)[0])
+
+
+def test_four_kinds_of_step_appear_and_stay(screens: Screens) -> None:
+    """Asked, answered, the same after a refresh."""
+    chat = screens.chat().open().say("[scenario calculator] What is 23 * 47?").finished()
+    assert [kind for kind, _ in chat.steps()] == KINDS
+    assert "1081" in chat.steps()[-1][1]
+    before = chat.text()
+    chat.reload()
+    assert chat.text() == before
+    expect(chat.page.locator("#connection")).to_contain_text("in sync")
+    chat.assert_clean()
+
+
+def test_steps_appear_one_after_another(screens: Screens, model: ModelServer) -> None:
+    """Each is there, open and growing, before the next begins."""
+    model.add(
+        "slowly",
+        {
+            "rounds": [
+                {
+                    "actions": [
+                        {"reasoning": "I think"},
+                        {"wait": "slowly-1"},
+                        {"text": "Let me see."},
+                        {"wait": "slowly-2"},
+                        {"call": {"name": "calculator", "arguments": {"expression": "1+1"}}},
+                    ]
+                },
+                {"actions": [{"wait": "slowly-3"}, {"text": "It is {result}."}]},
+            ]
+        },
+    )
+    chat = screens.chat().open().say("[scenario slowly]")
+    cards = chat.page.locator(".card")
+    expect(cards.nth(0)).to_have_attribute("data-type", "thought")
+    expect(cards.nth(0).locator("details")).to_have_attribute("open", "")
+    expect(cards).to_have_count(1)
+    expect(chat.page).to_have_title("▸ [scenario slowly] · Reasoning Site")
+    model.release("slowly-1")
+    expect(cards.nth(1)).to_have_attribute("data-type", "final_answer")
+    expect(cards.nth(0).locator("details")).not_to_have_attribute("open", "")
+    model.release("slowly-2")
+    expect(cards.nth(1)).to_have_attribute("data-type", "thought")
+    expect(cards.nth(2)).to_contain_text("1+1")
+    model.release("slowly-3")
+    chat.finished()
+    assert chat.steps()[-1] == ("final_answer", "It is 2.")
+    expect(chat.page).to_have_title("[scenario slowly] · Reasoning Site")
+    chat.assert_clean()
+
+
+def test_a_refresh_in_the_middle_changes_nothing(
+    screens: Screens, model: ModelServer, site: Site
+) -> None:
+    """Refreshed five times; the answer is whole, on the page as in the database."""
+    chat = screens.chat().open().say("[stream tokens=300 rate=100]")
+    for _ in range(5):
+        chat.page.locator('.card[data-type="final_answer"]').wait_for()
+        chat.reload()
+    chat.finished()
+    answer = chat.steps()[-1][1]
+    assert answer == " ".join(f"t{n}" for n in range(300))
+    digests = site.rows(
+        "SELECT s.content, s.digest FROM chat_step s JOIN chat_run r ON r.id = s.run_id"
+        " WHERE r.session_id = ?",
+        session_of(chat).hex,
+    )
+    for content, digest in digests:
+        assert hashlib.sha256(content.encode()).hexdigest() == digest
+        assert content.split() == answer.split()
+    chat.assert_clean()
+
+
+def test_stop_keeps_the_text_so_far(screens: Screens) -> None:
+    """And it never grows back."""
+    chat = screens.chat().open().say("[stream tokens=2000 rate=100]")
+    expect(chat.page.locator(".prose")).to_contain_text("t20")
+    chat.page.keyboard.press("Escape")
+    chat.finished()
+    expect(chat.page.locator(".run__state")).to_have_text("Stopped")
+    shown = chat.steps()
+    chat.page.wait_for_timeout(300)
+    assert chat.steps() == shown
+    chat.reload()
+    assert chat.steps() == shown
+    expect(chat.page.get_by_role("button", name="Continue")).to_be_visible()
+    chat.assert_clean()
+
+
+def test_an_error_says_what_to_do(screens: Screens) -> None:
+    """And retrying is one press."""
+    chat = screens.chat().open().say("[scenario unauthorized]").finished()
+    expect(chat.page.locator(".run__error, .card[data-type=error]").first).to_be_visible()
+    chat.page.get_by_role("button", name="Continue").click()
+    chat.finished(2)
+    chat.assert_clean()
+
+
+def test_a_queued_message_can_be_withdrawn(screens: Screens, model: ModelServer) -> None:
+    """It comes back into the composer."""
+    model.add("gated", [{"text": "Wait"}, {"wait": "gated"}])
+    chat = screens.chat().open().say("[scenario gated]").say("second thoughts")
+    second = chat.page.locator("#run-2")
+    expect(second).to_contain_text("Waiting its turn")
+    second.get_by_role("button", name="Withdraw").click()
+    expect(second).to_contain_text("Withdrawn")
+    expect(chat.page.locator("#message")).to_have_value("second thoughts")
+    model.release("gated")
+    chat.finished()
+    chat.assert_clean()
+
+
+def test_deep_links_open_their_step(screens: Screens) -> None:
+    """#run-1-step-2 opens the card it is in."""
+    chat = screens.chat().open().say("[scenario calculator]").finished()
+    address = chat.page.url.removeprefix(chat.url)
+    other = screens.chat(chat.page.context).open(f"{address}#run-1-step-3")
+    expect(other.page.locator("#run-1-step-3")).to_be_in_viewport()
+    expect(other.page.locator("#run-1-step-3")).to_be_visible()
+    chat.assert_clean()
+
+
+def test_sessions_are_listed_renamed_and_deleted_with_undo(screens: Screens) -> None:
+    """The sidebar does what it says."""
+    chat = screens.chat().open().say("[scenario hello] find me").finished()
+    page = chat.page
+    row = page.locator(".session").first
+    expect(row).to_contain_text("find me")
+    page.fill(".sessions__search", "nothing like it")
+    expect(page.locator(".sessions__note")).to_have_text("Nothing found.")
+    page.fill(".sessions__search", "")
+    row.hover()
+    row.locator("summary").click()
+    row.get_by_role("button", name="Rename").click()
+    page.locator(".session__rename").fill("A better name")
+    page.keyboard.press("Enter")
+    expect(page.locator("#title")).to_have_text("A better name")
+    chat.open("/")
+    row = page.locator(".session").first
+    expect(row).to_contain_text("A better name")
+    row.hover()
+    row.locator("summary").click()
+    row.get_by_role("button", name="Delete").click()
+    expect(page.locator(".session")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(row).to_contain_text("A better name")
+    chat.assert_clean()
