@@ -145,7 +145,7 @@ def abandoned(older_than: timedelta, limit: int) -> list[int]:
 
 
 def waiting_sessions(limit: int, max_per_owner: int) -> list[UUID]:
-    """Sessions where a run's turn has come, as in `start_next`; longest waiting first."""
+    """Sessions where a run's turn has come, oldest first: see `start_next`."""
     running = Run.objects.filter(status=Run.Status.RUNNING)
     busy = (
         running.values_list("session__owner_id", "session__guest_key")
