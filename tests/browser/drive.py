@@ -136,8 +136,8 @@ class Chat:
 
     def assert_clean(self) -> None:
         """Nothing ran, nothing was blocked, no request left the origin."""
-        assert self.wrongs == []
-        assert self.requests == []
+        assert not self.wrongs, self.wrongs
+        assert not self.requests, self.requests
 
 
 OpenChat = Callable[..., Chat]

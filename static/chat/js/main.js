@@ -87,8 +87,10 @@ const sessions = new Sessions({
   cache: sessionStorage,
   isVisible,
   say: (text, offer) => toasts.say(text, offer),
-  onRemoved: (id) => {
-    if (id === config.session_id) location.assign("/");
+  onRemoved: (id, title) => {
+    if (id !== config.session_id) return;
+    sessions.undoOnNextPage(id, title);
+    location.assign("/");
   },
 });
 

@@ -10,6 +10,7 @@ import { writable } from "../model/store.js";
 const TYPING_MS = 250;
 const EVERY_MS = 15_000;
 const CACHE = "sessions";
+const DELETED = "deleted";
 
 /**
  * @typedef {object} Needs
@@ -18,7 +19,7 @@ const CACHE = "sessions";
  * @property {KeyValue} cache the last list, to show at once on the next page
  * @property {() => boolean} isVisible
  * @property {(text: string, offer?: { label: string, act: () => void }) => void} say
- * @property {(id: string) => void} onRemoved
+ * @property {(id: string, title: string) => void} onRemoved
  */
 
 export class Sessions {
@@ -45,6 +46,7 @@ export class Sessions {
 
   /** Load, and load again every so often while somebody looks. */
   start() {
+    this.#offerEarlierUndo();
     this.load();
     this.#needs.clock.setTimeout(() => this.#again(), EVERY_MS);
   }
@@ -101,11 +103,32 @@ export class Sessions {
     this.#set({ rows: this.state.get().rows.filter((each) => each !== row) });
     const isDone = await this.#try(() => this.#needs.api.remove(id));
     if (!isDone) return this.load();
-    this.#needs.say(`Deleted “${row?.title || "Untitled"}”.`, {
-      label: "Undo",
-      act: () => this.#restore(id),
-    });
-    this.#needs.onRemoved(id);
+    this.#offerUndo(id, row?.title ?? "");
+    this.#needs.onRemoved(id, row?.title ?? "");
+  }
+
+  /**
+   * The page of a deleted session is left: offer to undo that on the next one.
+   * @param {string} id
+   * @param {string} title
+   */
+  undoOnNextPage(id, title) {
+    this.#needs.cache.setItem(DELETED, JSON.stringify({ id, title }));
+  }
+
+  #offerEarlierUndo() {
+    const deleted = JSON.parse(this.#needs.cache.getItem(DELETED) ?? "null");
+    this.#needs.cache.removeItem(DELETED);
+    if (deleted) this.#offerUndo(deleted.id, deleted.title);
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} title
+   */
+  #offerUndo(id, title) {
+    const act = () => this.#restore(id);
+    this.#needs.say(`Deleted “${title || "Untitled"}”.`, { label: "Undo", act });
   }
 
   /** @param {string} id */

@@ -126,9 +126,11 @@ export class SessionRowView {
       value: this.#row.title,
       maxlength: 200,
     });
+    let isOver = false;
     /** @param {boolean} isKept */
     const end = (isKept) => {
-      if (!input.isConnected) return;
+      if (isOver) return; // taking it out of the page blurs it
+      isOver = true;
       const title = input.value.trim();
       input.replaceWith(this.#link);
       this.#link.focus();
