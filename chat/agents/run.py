@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+MAX_EVENTS: Final = 2000  # that the consumer may be behind; then the model waits
 MAX_RESULT: Final = 32_000  # characters of a tool's result that are kept
 
 
@@ -63,6 +64,7 @@ class Run:
         self._parts = count()
         self._events: deque[AgentEvent | asyncio.Event] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._room: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._promises: set[Future[Any]] = set()
         self._usage = (0, 0)
@@ -83,6 +85,8 @@ class Run:
                     event.set()  # the consumer has come back from all before this
                     continue
                 yield event  # type: ignore[misc]  # what is no barrier is an event
+            if self._room is not None:
+                self._room.set()
             if self._over:
                 return
             self._waiter = self.loop.create_future()
@@ -138,7 +142,7 @@ class Run:
             text_protocol=self._text_protocol,
         )
         try:
-            completion = await self._model.stream(request, said)
+            completion = await self._model.stream(request, said, self._wait_for_room)
         except AgentError:
             said.abort("error")
             raise
@@ -188,6 +192,15 @@ class Run:
             self.emit(PartGrew(part, text))
         self.emit(PartFinished(part))
         return text
+
+    def _wait_for_room(self) -> Awaitable[None] | None:
+        """What the model has to wait for, where the consumer is far behind."""
+        return self._consumed() if len(self._events) > MAX_EVENTS else None
+
+    async def _consumed(self) -> None:
+        self._room = asyncio.Event()
+        await self._room.wait()
+        self._room = None
 
     def _undertake(
         self, work: Callable[[], Coroutine[Any, Any, T]], promise: Future[T]

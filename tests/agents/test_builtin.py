@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.agents.base import PartGrew
+from chat.agents.base import PartGrew, PartStarted
 from chat.agents.builtin import BuiltinModel, ModelProcess, find_model
 from chat.agents.pool import ThreadPool
 from chat.agents.qwen import QwenAgent
@@ -111,6 +111,23 @@ async def test_a_file_that_is_no_model_is_told_to_people(tmp_path: Path) -> None
         assert told.end.error.code == "model_unavailable"
         assert str(tmp_path) not in told.end.error.message
         assert model.pid is None
+
+
+async def test_a_model_named_by_the_owner_is_an_ordinary_one() -> None:
+    process = ModelProcess(find_model())
+    agent = QwenAgent(
+        "assistant",
+        "",
+        model=BuiltinModel(process, TOOLS),
+        threads=ThreadPool(1, "agent"),
+        tool_threads=ThreadPool(1, "tool"),
+    )
+    stream = agent.run_with_reasoning_stream("2+2", [])
+    started = await anext(stream)
+    assert isinstance(started, PartStarted)
+    assert started.type == "final_answer"
+    await stream.aclose()
+    await process.close()
 
 
 PARENT = """

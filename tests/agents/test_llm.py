@@ -157,6 +157,48 @@ async def test_a_silent_server_is_given_up(
     await eventually(lambda: model_server.requests()[-1]["closed_by_client_at"])
 
 
+@pytest.mark.parametrize("said", [[], [{"text": "Well"}]])
+async def test_comments_alone_keep_an_answer_alive_for_a_while_only(
+    ask: Any, model_server: ModelServer, said: list[Any]
+) -> None:
+    name = model_server.add("comments", [*said, {"comments": 100}])
+    began = time.monotonic()
+    with pytest.raises(ModelError):
+        await ask(name, first_chunk_timeout=0.05, chunk_timeout=0.05)
+    assert 0.3 < time.monotonic() - began < 5
+
+
+async def test_nothing_is_taken_from_the_model_while_there_is_no_room(
+    model_server: ModelServer,
+) -> None:
+    client = Client(
+        model_server.base_url, "hello", first_chunk_timeout=0.1, chunk_timeout=0.1
+    )
+    gate = asyncio.Event()
+    asked = 0
+
+    async def wait() -> None:
+        await gate.wait()
+
+    def room() -> Any:
+        nonlocal asked
+        asked += 1
+        return None if gate.is_set() else wait()
+
+    recorder = Recorder()
+    text = "[stream tokens=100 rate=400]"
+    request = ChatRequest([{"role": "user", "content": text}])
+    asking = asyncio.create_task(client.stream(request, recorder, room))
+    await eventually(lambda: model_server.requests()[-1:] and asked)
+    await eventually(lambda: model_server.requests()[-1]["tokens"] == 100)
+    assert len(recorder.said.split()) < 100
+    assert asked == 1
+    gate.set()
+    await asking
+    assert len(recorder.said.split()) == 100
+    await client.close()
+
+
 async def test_a_slow_server_is_not_given_up_while_it_speaks(ask: Any) -> None:
     text = "[stream tokens=12 rate=20]"
     recorder, _, _ = await ask("", text, first_chunk_timeout=0.2, chunk_timeout=0.2)

@@ -509,6 +509,23 @@ async def test_what_the_model_sent_is_what_is_told_to_the_byte(
     assert told.answer == sent["content"]
 
 
+async def test_a_consumer_that_is_far_behind_makes_the_model_wait(
+    make: Make, model_server: ModelServer
+) -> None:
+    prompt = "[stream tokens=40000 rate=200000]"
+    stream = make().run_with_reasoning_stream(prompt, [])
+    first = await anext(stream)
+    told_while_waiting = model_server.requests()[-1]
+    assert isinstance(first, PartStarted)
+    await eventually(lambda: model_server.requests()[-1]["tokens"] == 40000, within=20)
+    text = ""
+    async for event in stream:
+        if isinstance(event, PartGrew):
+            text += event.text
+    assert text == model_server.requests()[-1]["content"]
+    assert told_while_waiting["finished_at"] is None
+
+
 async def test_many_runs_share_the_pool(make: Make) -> None:
     agent = make()
     runs = [play(agent, "[scenario calculator]", []) for _ in range(12)]

@@ -406,6 +406,12 @@ class Player:
         )
         return False
 
+    async def do_comments(self, rate: float, _: dict[str, Any]) -> bool:
+        """Comments without end."""
+        while True:
+            await self.do_comment("keep-alive", {})
+            await asyncio.sleep(1 / rate)
+
     async def do_pause(self, seconds: float, _: dict[str, Any]) -> bool:
         await asyncio.sleep(seconds)
         return False
