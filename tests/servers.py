@@ -101,6 +101,11 @@ class Server:
         return {}
 
     @property
+    def runs_as_root(self) -> bool:
+        """Some servers have to be told to be somebody else, or not to."""
+        return os.geteuid() == 0
+
+    @property
     def pid(self) -> int:
         """Of the process that runs now."""
         assert self.process is not None, f"{self.name} was not started"
@@ -230,7 +235,7 @@ class Postgres(Server):
         folder = Path(tempfile.mkdtemp(prefix="reasoning-site-postgres-"))
         super().__init__(folder, port)
         self._programs = postgres_programs()
-        if self._as_root:
+        if self.runs_as_root:
             # The virtual environment may be where others must not look.
             package = self._programs.parent
             libraries = package.with_name(f"{package.name}.libs")
@@ -242,19 +247,15 @@ class Postgres(Server):
             folder.chmod(0o755)
         data = folder / "data"
         data.mkdir(mode=0o700)
-        if self._as_root:
+        if self.runs_as_root:
             shutil.chown(data, "nobody")
         self._data = data
         self._run("initdb", "--auth=trust", "--encoding=utf8", "-U", "postgres", "-N")
 
     @property
-    def _as_root(self) -> bool:
-        return os.geteuid() == 0
-
-    @property
     def options(self) -> dict[str, Any]:
         """Run as nobody where this is root."""
-        return {"user": "nobody", "extra_groups": []} if self._as_root else {}
+        return {"user": "nobody", "extra_groups": []} if self.runs_as_root else {}
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / "bin" / program), "-D", str(self._data)]
