@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
@@ -12,6 +13,7 @@ from django.conf import settings
 from chat.protocol import ProtocolError
 
 MINUTE = 60.0
+ROUNDING = 1e-6  # of a message: who waits as long as told must not be refused
 
 
 class TooManyError(Exception):
@@ -55,14 +57,16 @@ class Bounds:
         now = self._monotonic()
         when, left = self._allowances.get(person, (now, float(limit)))
         left = min(limit, left + (now - when) * limit / MINUTE)
-        if left < 1:
-            wait = round((1 - left) * MINUTE / limit, 1)
+        if left < 1 - ROUNDING:
+            wait = math.ceil((1 - left) * MINUTE / limit * 10) / 10
             raise ProtocolError(
                 "rate_limited",
                 f"At most {limit} messages a minute. Try again in {wait:.0f} s.",
                 retryable=True,
                 retry_after=wait,
             )
+        # Last in the dictionary: `_forget` looks at who was silent longest.
+        self._allowances.pop(person, None)
         self._allowances[person] = (now, left - 1)
         self._forget(now)
 

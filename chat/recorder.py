@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -107,7 +108,7 @@ class Recorder:
         if error is not None:
             part = self._next_step
             self._start(part, "error", self.iteration)
-            self._grew(part, error.message)
+            self._write(self._open[part], storable(error.message))
             self._finish(part, "error", None)
         duration = int((self._monotonic() - self._begun) * 1000)
         self._log.add(
@@ -134,10 +135,16 @@ class Recorder:
         if not text.isascii() or "\x00" in text:
             text = storable(text)
             size = len(text.encode())
+        self._count(size)
+        self._write(step, text)
+
+    def _count(self, size: int) -> None:
         self._room -= size
         if self._room < 0:
             message = "The answer grew beyond the limit of this site and was cut off."
             raise AgentError("model_error", message)
+
+    def _write(self, step: _OpenStep, text: str) -> None:
         step.chunks.append(text)
         if len(text) <= MAX_DELTA_CHARS:
             self._log.delta(step.step, text)
@@ -190,6 +197,7 @@ class Recorder:
             step.type = event.type
         if text is not None:
             text = storable(text)
+            self._count(len(text.encode()))
             step.chunks = [text]
         self._log.add(
             StepReplaced(
@@ -203,6 +211,8 @@ class Recorder:
         self, part: int, status: StepStatus, tool_input: dict[str, Any] | None
     ) -> None:
         step = self._open.pop(part)
+        if tool_input is not None:
+            tool_input = _storable_json(tool_input)
         if part == self._last_part:
             self._last, self._last_part = None, -1
         content = "".join(step.chunks)
@@ -229,6 +239,21 @@ class Recorder:
             digest=event.digest,
         )
         self._log.add(event, row)
+
+
+def _storable_json(value: Any) -> Any:
+    """`value` without what a database's JSON cannot hold: see `storable`, and NaN."""
+    match value:
+        case str():
+            return storable(value)
+        case float() if not math.isfinite(value):
+            return None
+        case list():
+            return [_storable_json(item) for item in value]
+        case dict():
+            return {storable(key): _storable_json(of) for key, of in value.items()}
+        case _:
+            return value
 
 
 def _usage(event: RunEnded) -> Usage | None:

@@ -78,7 +78,7 @@ class _Told:
 
     def start_step(self) -> None:
         step, self.next_step = self.next_step, self.next_step + 1
-        type_ = self.draw(st.sampled_from(STEP_TYPES))
+        type_: Any = self.draw(st.sampled_from(STEP_TYPES))
         tool = type_ in {"tool_use", "tool_result"}
         self.open[step] = ""
         self.add(
@@ -98,7 +98,7 @@ class _Told:
             self.add(StepDelta(step=step, text=text))
 
     def replace(self, step: int) -> None:
-        type_ = self.draw(st.sampled_from([UNSET, "thought", "final_answer"]))
+        type_: Any = self.draw(st.sampled_from([UNSET, "thought", "final_answer"]))
         text = self.draw(st.just(UNSET) | texts)
         if isinstance(text, str):
             self.open[step] = text
@@ -107,10 +107,11 @@ class _Told:
     def finish_step(self, step: int, status: StepStatus | None = None) -> None:
         content = self.open.pop(step)
         statuses: Sequence[StepStatus] = ("ok", "error", "stopped", "discarded")
+        ended: StepStatus = status or self.draw(st.sampled_from(statuses))
         self.add(
             StepFinished(
                 step=step,
-                status=status or self.draw(st.sampled_from(statuses)),
+                status=ended,
                 duration_ms=self.draw(st.integers(0, 10**6)),
                 digest=digest(content),
                 tool_input=self.draw(st.just(UNSET) | inputs),
@@ -125,12 +126,13 @@ class _Told:
     def end(self, reason: Reason) -> None:
         for step in list(self.open):
             self.finish_step(step)
+        usage: Any = self.draw(st.sampled_from([UNSET, Usage(3, 5)]))
         failed = reason in {"failed", "server_lost"}
         self.add(
             RunFinished(
                 reason=reason,
                 duration_ms=self.draw(st.integers(0, 10**6)),
-                usage=self.draw(st.sampled_from([UNSET, Usage(3, 5)])),
+                usage=usage,
                 error=Failure("internal", "Sorry.", retryable=True)
                 if failed
                 else UNSET,
@@ -142,13 +144,14 @@ class _Told:
 def logs(draw: st.DrawFn) -> list[Event]:
     """The numbered events of one run: waiting, under way or finished."""
     told = _Told(draw)
+    client_id: Any = draw(st.sampled_from([UNSET, "id-1"]))
     told.add(
         RunCreated(
             prompt=draw(texts),
             agent_name="researcher",
             enable_reasoning=draw(st.booleans()),
             timestamp=draw(moments),
-            client_id=draw(st.sampled_from([UNSET, "id-1"])),
+            client_id=client_id,
         )
     )
     life = draw(st.sampled_from(["waiting", "withdrawn", "under way", "finished"]))

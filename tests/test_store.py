@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -615,7 +617,7 @@ def played(draw: st.DrawFn) -> list[AgentEvent]:
     events: list[AgentEvent] = []
     kinds = ("thought", "tool_use", "tool_result", "final_answer")
     for part in range(draw(st.integers(0, 5))):
-        kind = draw(st.sampled_from(kinds))
+        kind: Any = draw(st.sampled_from(kinds))
         tool = kind in {"tool_use", "tool_result"}
         events.append(
             PartStarted(part, kind, 1, "calc" if tool else "", "c1" if tool else "")
@@ -625,7 +627,7 @@ def played(draw: st.DrawFn) -> list[AgentEvent]:
             events.append(PartReplaced(part, draw(st.sampled_from(["thought", None]))))
             events.append(PartGrew(part, draw(texts)))
         if draw(st.integers(0, 4)):
-            status = draw(st.sampled_from(["ok", "error", "stopped"]))
+            status: Any = draw(st.sampled_from(["ok", "error", "stopped"]))
             given_input = draw(
                 st.none() | st.dictionaries(texts, texts | st.integers(), max_size=2)
             )
@@ -739,16 +741,15 @@ def test_a_session_is_only_its_owners() -> None:
         (STRANGER, guests),
         (NOBODY, guests),
     ):
-        for forbidden in (
-            lambda w=who, s=session_id: store.find_session(s, w),
-            lambda w=who, s=session_id: store.delete_session(s, w),
-            lambda w=who, s=session_id: store.restore_session(s, w),
-            lambda w=who, s=session_id: store.change_session(
-                s, w, SessionChange(title="Mine")
-            ),
-        ):
+        changes: list[Callable[[UUID, Identity], object]] = [
+            store.find_session,
+            store.delete_session,
+            store.restore_session,
+            partial(store.change_session, change=SessionChange(title="Mine")),
+        ]
+        for change in changes:
             with pytest.raises(NotYoursError):
-                forbidden()
+                change(session_id, who)
         assert session_id not in ids(who)
     assert ids(ada) == [hers]
     assert ids(GUEST) == [guests]
@@ -854,6 +855,7 @@ def test_renaming_pinning_archiving_deleting_restoring() -> None:
 
 def test_a_session_that_is_nobodys_is_not_there() -> None:
     assert store.find_session(uuid4(), GUEST) is None
-    for change in (store.delete_session, store.restore_session):
-        with pytest.raises(NotYoursError):
-            change(uuid4(), GUEST)
+    with pytest.raises(NotYoursError):
+        store.delete_session(uuid4(), GUEST)
+    with pytest.raises(NotYoursError):
+        store.restore_session(uuid4(), GUEST)
