@@ -24,6 +24,7 @@ import secrets
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -171,6 +172,11 @@ class BuiltinModel:
     def __init__(self, process: ModelProcess, tools: Sequence[Tool] = ()) -> None:
         self._process = process
         self._tools = {tool.name: tool for tool in tools}
+
+    async def prepare(self) -> None:
+        """Start the process; whether that worked shows when it is asked."""
+        with suppress(ModelError):
+            await self._process.server()
 
     async def stream(
         self, request: ChatRequest, sink: DeltaSink, room: Room | None = None

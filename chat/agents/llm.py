@@ -57,6 +57,10 @@ Room = Callable[[], Awaitable[None] | None]
 class ChatModel(Protocol):
     """Anything that can be asked: a server, or the built-in model."""
 
+    async def prepare(self) -> None:
+        """Get ready: a question comes soon."""
+        ...
+
     async def stream(
         self, request: ChatRequest, sink: DeltaSink, room: Room | None = None
     ) -> Completion:
@@ -102,6 +106,9 @@ class ChatServer:
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._counts_tokens = True  # until the server says it does not know how
+
+    async def prepare(self) -> None:
+        """A server of somebody else's is ready or not."""
 
     async def stream(
         self, request: ChatRequest, sink: DeltaSink, room: Room | None = None

@@ -95,6 +95,12 @@ class Run:
             finally:
                 self._waiter = None
 
+    def prepare(self) -> None:
+        """Let the model get ready while the thread does."""
+        task = self.loop.create_task(self._model.prepare())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def close(self) -> None:
         """Cancel the model call and the tool, and let the thread go."""
         self.closed = True

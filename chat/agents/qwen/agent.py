@@ -94,6 +94,7 @@ class QwenAgent:
         )
         work = partial(self._work, run, prompt, tuple(history), tuple(done))
         self._threads.submit(work)
+        run.prepare()
         try:
             async with aclosing(run.events()) as events:
                 async for event in events:
