@@ -20,7 +20,7 @@ step ruff check .
 step typos
 step lint-imports
 step mypy
-step djlint templates --check --lint --quiet
+step djlint templates --check --lint
 step npm run --silent lint
 step npm run --silent types
 step python manage.py makemigrations --check --dry-run
