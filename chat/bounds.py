@@ -58,7 +58,7 @@ class Bounds:
         when, left = self._allowances.get(person, (now, float(limit)))
         left = min(limit, left + (now - when) * limit / MINUTE)
         if left < 1 - ROUNDING:
-            wait = math.ceil((1 - left) * MINUTE / limit * 10) / 10
+            wait = math.ceil((1 - left) * MINUTE / limit * 10 - ROUNDING) / 10
             raise ProtocolError(
                 "rate_limited",
                 f"At most {limit} messages a minute. Try again in {wait:.0f} s.",

@@ -99,8 +99,7 @@ class Hub:
     def publish(self, frames: list[tuple[UUID, Frame]]) -> None:
         """Deliver committed frames here, and send them to the other processes."""
         for session_id, frame in frames:
-            for viewer in self._viewers.get(session_id, ()):
-                viewer.deliver(frame)
+            self._deliver(session_id, frame)
         if self._layer is None:
             return
         part: list[tuple[str, int, int, int, str]] = []
@@ -117,6 +116,14 @@ class Hub:
             size += len(frame.text)
         if part:
             self._enqueue(size, {"frames": part})
+
+    def _deliver(self, session_id: UUID, frame: Frame) -> None:
+        for viewer in self._viewers.get(session_id, ()):
+            try:
+                viewer.deliver(frame)
+            except Exception:
+                # One broken viewer must harm neither the others nor the run.
+                logger.exception("a viewer could not be told of run %s", frame.run)
 
     def announce(self, session_id: UUID, text: str) -> None:
         """Tell the session's viewers everywhere about a change of the session."""
@@ -189,11 +196,7 @@ class Hub:
         if message["from"] == self._me:
             return
         for session, run, first, last, text in message.get("frames", ()):
-            viewers = self._viewers.get(UUID(session))
-            if viewers:
-                frame = Frame(run, first, last, text)
-                for viewer in viewers:
-                    viewer.deliver(frame)
+            self._deliver(UUID(session), Frame(run, first, last, text))
         if "announce" in message:
             session, text = message["announce"]
             for viewer in self.viewers(UUID(session)):

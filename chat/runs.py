@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, Final
@@ -17,7 +17,15 @@ from django.db import DatabaseError
 
 from chat import store
 from chat.agents import registry
-from chat.agents.base import AgentError, BaseAgent, Exchange, Failure, Part, PartStarted
+from chat.agents.base import (
+    AgentError,
+    BaseAgent,
+    Exchange,
+    Failure,
+    Part,
+    PartStarted,
+    RunEnded,
+)
 from chat.database import db
 from chat.fanout import Hub
 from chat.journal import TRANSIENT, Journal, RunLog, RunLostError
@@ -59,6 +67,7 @@ class Runs:
         self._driving: dict[int, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._closing = False
+        self._claiming = 0  # claims under way: each may become a run
         # When the database last failed, on the loop's clock: see `recover`.
         self.troubled = float("-inf")
 
@@ -127,12 +136,10 @@ class Runs:
             for run_id in await db(store.abandoned, older_than, CLAIMS_AT_ONCE):
                 if run_id in self._driving:
                     continue
-                claimed = await db(
+                if await self._claim(
                     store.take_over, run_id, self.process, older_than, _is_repeatable
-                )
-                if claimed is not None:
-                    logger.warning("taking over run %s", run_id)
-                    self._begin(claimed)
+                ):
+                    logger.warning("took over run %s", run_id)
         if self._room:
             waiting = await db(
                 store.waiting_sessions, CLAIMS_AT_ONCE, settings.MAX_RUNS_PER_USER
@@ -161,7 +168,20 @@ class Runs:
 
     @property
     def _room(self) -> int:
-        return max(0, settings.MAX_RUNS - len(self._driving))
+        return max(0, settings.MAX_RUNS - len(self._driving) - self._claiming)
+
+    async def _claim(self, claim: Callable[..., Claimed | None], *args: Any) -> bool:
+        """Claim a run and drive it, unless there is no room; whether it was so."""
+        if self._closing or not self._room:
+            return False  # whoever has room finds it in `recover`
+        self._claiming += 1
+        try:
+            claimed = await db(claim, *args)
+        finally:
+            self._claiming -= 1
+        if claimed is not None:
+            self._begin(claimed)
+        return claimed is not None
 
     def _asked(self, session_id: UUID, asked: Asked) -> None:
         if asked.written is None:
@@ -181,17 +201,11 @@ class Runs:
         task.add_done_callback(self._background.discard)
 
     async def _start_next(self, session_id: UUID) -> None:
-        if self._closing or not self._room:
-            return  # whoever has room finds it in `recover`
+        per_user = settings.MAX_RUNS_PER_USER
         try:
-            claimed = await db(
-                store.start_next, session_id, self.process, settings.MAX_RUNS_PER_USER
-            )
+            await self._claim(store.start_next, session_id, self.process, per_user)
         except DatabaseError as error:
             logger.warning("could not start the next run, will try again: %s", error)
-            return
-        if claimed is not None:
-            self._begin(claimed)
 
     def _begin(self, claimed: Claimed) -> None:
         self._publish(claimed.written)
@@ -253,19 +267,25 @@ class Runs:
     ) -> None:
         """Write down what the agent says until it has ended."""
         run = claimed.run
+        # Read once: each look at Django's settings costs as much as a token.
+        max_events = settings.MAX_EVENTS_PER_RUN
+        patience = settings.DATABASE_PATIENCE_SECONDS
         history, done = await self._memory(run, claimed.steps)
         stream = agent.run_with_reasoning_stream(run.prompt, history, done=done)
         async with aclosing(stream):
             async for event in stream:
                 recorder.record(event)
+                if type(event) is RunEnded:
+                    return
                 if log.crowded or (
                     type(event) is PartStarted and event.type == "tool_result"
                 ):
                     await log.committed()
-                if log.last_seq > settings.MAX_EVENTS_PER_RUN:
+                if log.last_seq > max_events:
                     raise AgentError("model_error", TOO_LONG)
-                if log.outage > settings.DATABASE_PATIENCE_SECONDS:
+                if log.outage > patience:
                     raise AgentError("internal", OUTAGE, retryable=True)
+        raise RuntimeError("the agent stopped without RunEnded")
 
     async def _memory(
         self, run: Run, steps: list[Step]

@@ -107,7 +107,7 @@ class _Told:
     def finish_step(self, step: int, status: StepStatus | None = None) -> None:
         content = self.open.pop(step)
         statuses: Sequence[StepStatus] = ("ok", "error", "stopped", "discarded")
-        ended: StepStatus = status or self.draw(st.sampled_from(statuses))
+        ended = self.draw(st.sampled_from(statuses)) if status is None else status
         self.add(
             StepFinished(
                 step=step,
