@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.drive import Screens, launch
+from tests.browser.states import MODEL
 from tests.model_server import ModelServer
 from tests.servers import Databases, Site
 
@@ -36,11 +38,11 @@ def site(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
     """The site, with that model."""
-    settings = {
+    settings: dict[str, Any] = {
         "DATABASE_URL": databases.new("sqlite"),
         "STATIC_ROOT": static_root,
         "LLM_BASE_URL": model.base_url,
-        "LLM_MODEL": "hello",
+        "LLM_MODEL": MODEL,
         "MAX_MESSAGES_PER_MINUTE": 10_000,
     }
     folder = tmp_path_factory.mktemp("browser-site")

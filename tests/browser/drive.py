@@ -113,7 +113,9 @@ class Chat:
 
     def finished(self, run: int = 1) -> Chat:
         """Wait for the end of a run."""
-        self.page.locator(f'#run-{run}[data-status="finished"]').wait_for(timeout=60_000)
+        self.page.locator(f'#run-{run}[data-status="finished"]').wait_for(
+            timeout=60_000
+        )
         return self
 
     def reload(self) -> Chat:
@@ -125,8 +127,10 @@ class Chat:
         """Type and shown text of each step, in order."""
         found: list[list[str]] = self.page.evaluate(
             """() => [...document.querySelectorAll("#transcript [data-step]")].map(
-                (step) => [step.dataset.type,
-                  (step.querySelector(".prose, .half__text")?.textContent ?? "").trim()])"""
+                (step) => {
+                  const text = step.querySelector(".prose, .half__text")?.textContent;
+                  return [step.dataset.type, (text ?? "").trim()];
+                })"""
         )
         return [(kind, text) for kind, text in found]
 

@@ -48,7 +48,9 @@ def test_a_message_written_offline_waits_and_goes_once(
     with chat.line.cut():
         expect(chat.page.locator("#connection")).not_to_contain_text("Live")
         chat.say("[scenario hello] from afar")
-        expect(chat.page.locator(".is-pending")).to_contain_text("Waiting for connection")
+        expect(chat.page.locator(".is-pending")).to_contain_text(
+            "Waiting for connection"
+        )
         chat.page.reload()
         expect(chat.page.locator(".is-pending")).to_contain_text("from afar")
     chat.page.get_by_role("button", name="Now").click()
@@ -93,7 +95,9 @@ def test_the_readers_place_is_kept(screens: Screens) -> None:
     """While text grows below, and when the line drops; the button leads to the end."""
     chat = screens.chat().open().say("[stream tokens=1500 rate=300]")
     page = chat.page
-    page.wait_for_function("() => document.querySelector('#scroller').scrollHeight > 1600")
+    page.wait_for_function(
+        "() => document.querySelector('#scroller').scrollHeight > 1600"
+    )
     page.hover("#scroller")
     page.mouse.wheel(0, -600)
     page.wait_for_timeout(200)

@@ -21,7 +21,9 @@ def session_of(chat: Chat) -> UUID:
 
 def test_four_kinds_of_step_appear_and_stay(screens: Screens) -> None:
     """Asked, answered, the same after a refresh."""
-    chat = screens.chat().open().say("[scenario calculator] What is 23 * 47?").finished()
+    chat = (
+        screens.chat().open().say("[scenario calculator] What is 23 * 47?").finished()
+    )
     assert [kind for kind, _ in chat.steps()] == KINDS
     assert "1081" in chat.steps()[-1][1]
     before = chat.text()
@@ -43,7 +45,12 @@ def test_steps_appear_one_after_another(screens: Screens, model: ModelServer) ->
                         {"wait": "slowly-1"},
                         {"text": "Let me see."},
                         {"wait": "slowly-2"},
-                        {"call": {"name": "calculator", "arguments": {"expression": "1+1"}}},
+                        {
+                            "call": {
+                                "name": "calculator",
+                                "arguments": {"expression": "1+1"},
+                            }
+                        },
                     ]
                 },
                 {"actions": [{"wait": "slowly-3"}, {"text": "It is {result}."}]},
@@ -110,13 +117,17 @@ def test_stop_keeps_the_text_so_far(screens: Screens) -> None:
 def test_an_error_says_what_to_do(screens: Screens) -> None:
     """And retrying is one press."""
     chat = screens.chat().open().say("[scenario unauthorized]").finished()
-    expect(chat.page.locator(".run__error, .card[data-type=error]").first).to_be_visible()
+    expect(
+        chat.page.locator(".run__error, .card[data-type=error]").first
+    ).to_be_visible()
     chat.page.get_by_role("button", name="Continue").click()
     chat.finished(2)
     chat.assert_clean()
 
 
-def test_a_queued_message_can_be_withdrawn(screens: Screens, model: ModelServer) -> None:
+def test_a_queued_message_can_be_withdrawn(
+    screens: Screens, model: ModelServer
+) -> None:
     """It comes back into the composer."""
     model.add("gated", [{"text": "Wait"}, {"wait": "gated"}])
     chat = screens.chat().open().say("[scenario gated]").say("second thoughts")

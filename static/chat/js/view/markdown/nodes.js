@@ -54,13 +54,11 @@ function textBlock(token) {
 }
 
 /**
- * Two below the page's own headings, so that the outline stays one.
+ * All of one level, under the question's: a model's own levels skip and start anywhere.
  * @param {Tokens.Heading} token
  */
 function headingNode(token) {
-  const level = Math.min(6, token.depth + 2);
-  const tag = /** @type {"h3" | "h4" | "h5" | "h6"} */ (`h${level}`);
-  return h(tag, { "data-depth": token.depth }, ...inlineNodes(token.tokens));
+  return h("h3", { "data-depth": token.depth }, ...inlineNodes(token.tokens));
 }
 
 /** @param {string | undefined} info */

