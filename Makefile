@@ -53,6 +53,14 @@ check: $(DEV) $(NODE) system ## everything that must hold, tests included; what 
 chaos: $(DEV) ## break everything while it runs (SEEDS="1 2 3 4 5")
 	python -m tests.chaos --seed $(or $(SEEDS),1 2 3 4 5)
 
+.PHONY: screenshots
+screenshots: $(DEV) system ## photograph the real page into docs/screenshots
+	python scripts/screenshots.py
+
+.PHONY: bench-page
+bench-page: $(DEV) system ## measure the page under a long answer: docs/performance.md
+	python scripts/bench_page.py
+
 .PHONY: fix
 fix: $(DEV) $(NODE) ## mend what can mend itself
 	-ruff check --fix --quiet .
@@ -77,7 +85,7 @@ clean: ## remove what was installed and built; the data folder stays
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+		/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 # ------------------------------------------------------------ what is installed
 

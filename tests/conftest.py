@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -18,7 +18,7 @@ class StartSite(Protocol):
     """Start a server process of the site; it ends with the test."""
 
     def __call__(
-        self, server: str = ..., *, port: int | None = ..., **settings: object
+        self, server: str = ..., *, port: Any = ..., **settings: object
     ) -> Site: ...
 
 
@@ -110,7 +110,7 @@ def start_site(
     with ExitStack() as stack:
 
         def start(
-            server: str = "uvicorn", *, port: int | None = None, **settings: object
+            server: str = "uvicorn", *, port: Any = None, **settings: object
         ) -> Site:
             settings.setdefault("STATIC_ROOT", static_root)
             if "DATABASE_URL" not in settings:

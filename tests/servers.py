@@ -320,7 +320,7 @@ class Site(Server):
         self,
         folder: Path,
         server: str = "uvicorn",
-        port: int | None = None,
+        port: Any = None,  # a number; Any, so that **settings of all types fit
         **settings: object,
     ) -> None:
         super().__init__(folder, port)
