@@ -58,7 +58,7 @@ def main(wanted: list[str]) -> None:
                     with in_state(state, chat, model):
                         chat.page.screenshot(path=TARGET / name)
                     screens.close()
-                    print(name)
+                    sys.stdout.write(f"{name}\n")
         browser.close()
 
 

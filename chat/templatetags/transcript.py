@@ -180,3 +180,11 @@ def facts(run: dict[str, Any]) -> str:
         if usage := run.get("usage"):
             said.append(f"{usage['input_tokens'] + usage['output_tokens']:,} tokens")
     return " · ".join(said)
+
+
+@register.filter
+def unsaid_error(run: dict[str, Any]) -> bool:
+    """Whether the run has an error that no card shows."""
+    last: Step = run["steps"][-1] if run["steps"] else {}
+    error = run.get("error")
+    return bool(error) and last.get("content") != error["message"]

@@ -78,6 +78,7 @@ def finished(stage: Stage) -> None:
     """A whole answer."""
     stage.ask(QUESTION, [{"reasoning": THOUGHT}, RATIO], [{"text": ANSWER}]).finished()
     stage.chat.page.locator("math").first.wait_for()
+    stage.chat.page.eval_on_selector("#scroller", "e => e.scrollTo(0, 0)")
 
 
 def error(stage: Stage) -> None:

@@ -176,3 +176,24 @@ def test_sessions_are_listed_renamed_and_deleted_with_undo(screens: Screens) -> 
     page.get_by_role("button", name="Undo").click()
     expect(row).to_contain_text("A better name")
     chat.assert_clean()
+
+
+def test_earlier_runs_come_when_scrolled_to(screens: Screens) -> None:
+    """The page starts with the latest twenty, and keeps the reader's place."""
+    chat = screens.chat().open()
+    for n in range(1, 46):
+        chat.say(f"[scenario hello] number {n}.").finished(n)
+    chat.reload()
+    page = chat.page
+    expect(page.locator(".run")).to_have_count(20)
+    place = page.locator("#run-26").bounding_box()
+    page.eval_on_selector("#scroller", "e => e.scrollTo(0, 0)")
+    expect(page.locator(".run")).to_have_count(40)
+    assert place is not None
+    assert page.eval_on_selector("#scroller", "e => e.scrollTop") > 500
+    page.eval_on_selector("#scroller", "e => e.scrollTo(0, 0)")
+    expect(page.locator(".run")).to_have_count(45)
+    chat.line.drop()
+    chat.live()
+    expect(page.locator(".run")).to_have_count(45)
+    chat.assert_clean()

@@ -55,11 +55,14 @@ export class Follow {
    * @param {() => void} paint
    */
   around(paint) {
-    const anchor = this.#isFollowing ? null : this.#anchor();
+    if (this.#isFollowing) {
+      paint();
+      return this.#pin();
+    }
+    const anchor = this.#anchor();
     const before = anchor?.getBoundingClientRect().top ?? 0;
     const height = this.#scroller.scrollHeight;
     paint();
-    if (this.#isFollowing) return this.#pin();
     if (anchor?.isConnected) {
       this.#scroller.scrollTop += anchor.getBoundingClientRect().top - before;
     }

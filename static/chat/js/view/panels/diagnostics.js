@@ -66,8 +66,9 @@ export class DiagnosticsPanel {
     this.#root?.replaceChildren();
   }
 
+  /** Asked at every frame of the wire, so it must not make the browser lay out. */
   get #isVisible() {
-    return this.#root?.checkVisibility() ?? false;
+    return this.#root?.closest("[hidden]") === null;
   }
 
   /**

@@ -36,7 +36,7 @@ export class RunFooter {
     const isDone = run.status === "finished";
     setText(this.#state, stateOf(run));
     setText(this.#facts, isDone ? factsOf(run) : run.agent_name);
-    this.#showError(run.error);
+    this.#showError(isSaid(run) ? undefined : run.error);
     this.#copy.hidden = !isDone || !run.steps.some((s) => s.type === "final_answer");
     this.#link.hidden = !isDone;
     this.#retry.hidden = !isDone;
@@ -50,6 +50,15 @@ export class RunFooter {
     this.#error.hidden = !error;
     if (error) setText(this.#error, error.message);
   }
+}
+
+/**
+ * Is the error on a card already?
+ * @param {Run} run
+ */
+function isSaid(run) {
+  const { type, content } = run.steps.at(-1) ?? {};
+  return type === "error" && content === run.error?.message;
 }
 
 /** @param {Run} run */

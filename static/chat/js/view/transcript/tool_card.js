@@ -54,7 +54,7 @@ export class ToolCard {
   #showUse(step) {
     if (!this.#use.show(step, this.#run) || !step) return;
     setPart(this.#use.title, titleOf(step));
-    setPart(this.#use.gist, argumentsGist(step));
+    setPart(this.#use.gist, step.status === "running" ? "" : argumentsGist(step));
     const text = step.tool_input
       ? JSON.stringify(step.tool_input, null, 2)
       : step.content;
