@@ -26,6 +26,7 @@ step npm run --silent types
 step python manage.py makemigrations --check --dry-run
 step python manage.py check --fail-level WARNING
 step deploy_check
+coverage erase
 step coverage run -m pytest
 step coverage combine --quiet
 step coverage report
