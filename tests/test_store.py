@@ -257,8 +257,6 @@ def test_only_its_owner_can_retry() -> None:
     finish(run)
     with pytest.raises(NotYoursError):
         store.retry(run.session_id, STRANGER, 1, 20)
-    with pytest.raises(NotYoursError):
-        store.retry(uuid4(), GUEST, 1, 20)
 
 
 # ---------------------------------------------------------------- claiming
@@ -311,6 +309,14 @@ def test_an_owner_has_so_many_runs_at_a_time_over_all_sessions() -> None:
     user = User.objects.create_user("ada")
     signed_in = queued_run(who=Identity(user.pk, ""))
     assert store.start_next(signed_in.session_id, "here", 2) is not None
+
+
+def test_deleting_a_session_ends_what_runs_and_waits_in_it() -> None:
+    run = running_run()
+    ask(run.session_id)
+    store.delete_session(run.session_id, GUEST)
+    ended = Run.objects.filter(session=run.session_id).order_by("number")
+    assert [row.reason for row in ended] == ["stopped", "withdrawn"]
 
 
 def test_nothing_starts_in_a_deleted_session() -> None:
@@ -503,6 +509,16 @@ def test_a_waiting_run_is_withdrawn_and_the_others_keep_their_place() -> None:
     following = store.start_next(run.session_id, "here", 8)
     assert following is not None
     assert following.run.number == 3
+
+
+def test_in_a_session_that_nobody_has_begun_there_is_nothing_to_stop_or_retry() -> None:
+    for act in (
+        lambda: store.stop(uuid4(), GUEST, None, None),
+        lambda: store.retry(uuid4(), GUEST, 1, 20),
+    ):
+        with pytest.raises(ProtocolError) as caught:
+            act()
+        assert caught.value.data.code == "not_found"
 
 
 def test_there_must_be_something_to_stop() -> None:

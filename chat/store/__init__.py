@@ -30,14 +30,13 @@ from chat.store.sessions import (
     SessionChange,
     SessionPage,
     change_session,
-    delete_session,
     find_session,
     list_sessions,
     restore_session,
     session_data,
     sessions_of,
 )
-from chat.store.stopping import Stopped, stop
+from chat.store.stopping import Stopped, delete_session, stop
 from chat.store.views import latest_runs, run_views
 from chat.store.writing import Committed
 

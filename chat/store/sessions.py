@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -113,19 +112,12 @@ def list_sessions(
 
 def change_session(session_id: UUID, who: Identity, change: SessionChange) -> Session:
     """Rename, pin or archive. Raises NotYoursError."""
-    session = _required_session(session_id, who)
+    session = required_session(session_id, who)
     for name, value in structs.asdict(change).items():
         if value is not UNSET:
             setattr(session, name, storable(value) if name == "title" else value)
     session.save(update_fields=["title", "pinned", "archived"])
     return session
-
-
-def delete_session(session_id: UUID, who: Identity) -> None:
-    """Put a session out of sight. Raises NotYoursError."""
-    session = _required_session(session_id, who)
-    session.deleted_at = datetime.now(UTC)
-    session.save(update_fields=["deleted_at"])
 
 
 def restore_session(session_id: UUID, who: Identity) -> Session:
@@ -138,7 +130,8 @@ def restore_session(session_id: UUID, who: Identity) -> Session:
     return session
 
 
-def _required_session(session_id: UUID, who: Identity) -> Session:
+def required_session(session_id: UUID, who: Identity) -> Session:
+    """Their session; raises NotYoursError also where nobody has it yet."""
     session = find_session(session_id, who)
     if session is None:
         raise NotYoursError

@@ -11,7 +11,7 @@ from msgspec import Struct
 from chat.models import Run, Session
 from chat.protocol import ProtocolError, RunFinished
 from chat.store.log import read_events
-from chat.store.sessions import Identity
+from chat.store.sessions import Identity, required_session
 from chat.store.writing import Closing, Committed, append, locked_session
 from chat.transcript import fold
 
@@ -33,14 +33,29 @@ def stop(
     with transaction.atomic():
         session = locked_session(session_id, who)
         run = _run_to_stop(session, number)
-        run.epoch += 1
-        Run.objects.filter(id=run.pk).update(epoch=run.epoch)
-        if run.status == Run.Status.QUEUED:
-            finished = RunFinished(reason="withdrawn", duration_ms=0)
-            return Stopped(run.pk, append(run, [finished]))
-        closing = _close_open_steps(run, seen)
-        finished = RunFinished(reason="stopped", duration_ms=_duration_ms(run))
-        return Stopped(run.pk, append(run, [*closing.events, finished], closing.rows))
+        return Stopped(run.pk, _end(run, seen))
+
+
+def delete_session(session_id: UUID, who: Identity) -> None:
+    """Put a session out of sight, and end what runs in it. Raises NotYoursError."""
+    with transaction.atomic():
+        session = required_session(session_id, who)
+        unfinished = Run.objects.select_for_update().filter(session=session)
+        for run in unfinished.exclude(status=Run.Status.FINISHED):
+            _end(run, None)
+        session.deleted_at = datetime.now(UTC)
+        session.save(update_fields=["deleted_at"])
+
+
+def _end(run: Run, seen: int | None) -> Committed:
+    """Under a new epoch, so that whoever drives the run can write no more."""
+    run.epoch += 1
+    Run.objects.filter(id=run.pk).update(epoch=run.epoch)
+    if run.status == Run.Status.QUEUED:
+        return append(run, [RunFinished(reason="withdrawn", duration_ms=0)])
+    closing = _close_open_steps(run, seen)
+    finished = RunFinished(reason="stopped", duration_ms=_duration_ms(run))
+    return append(run, [*closing.events, finished], closing.rows)
 
 
 def _duration_ms(run: Run) -> int:

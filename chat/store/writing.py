@@ -12,7 +12,14 @@ from msgspec import Struct
 from chat import journal, transcript
 from chat.journal import wall_clock
 from chat.models import Run, Session, Step
-from chat.protocol import Event, Frame, StepFinished, StepReplaced, StepStatus
+from chat.protocol import (
+    Event,
+    Frame,
+    ProtocolError,
+    StepFinished,
+    StepReplaced,
+    StepStatus,
+)
 from chat.store.sessions import Identity, NotYoursError
 
 
@@ -24,9 +31,14 @@ class Committed(Struct, frozen=True):
 
 
 def locked_session(session_id: UUID, who: Identity) -> Session:
-    """Their session, locked until the transaction ends; raises NotYoursError."""
+    """Their session, locked until the transaction ends.
+
+    Raises NotYoursError, or ProtocolError where nobody has begun the session.
+    """
     session = Session.objects.select_for_update().filter(id=session_id).first()
-    if session is None or session.deleted_at or not who.owns(session):
+    if session is None:
+        raise ProtocolError("not_found", "Nothing has been asked here yet.")
+    if session.deleted_at or not who.owns(session):
         raise NotYoursError
     return session
 
