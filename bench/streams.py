@@ -140,7 +140,7 @@ async def run(streams: int, rate: float, seconds: float) -> list[Result]:
                 LLM_BASE_URL=model.base_url,
                 LLM_MODEL="hello",
                 LOG_LEVEL="WARNING",
-                **{key: str(value) for key, value in bounds.items()},  # type: ignore[arg-type]  # settings are keyword arguments
+                **{key: str(value) for key, value in bounds.items()},
             )
             with site:
                 results.append(

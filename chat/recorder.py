@@ -38,6 +38,7 @@ from chat.protocol import (
 from chat.transcript import digest
 
 # A provider may send a page at once; a delta must fit a frame of the wire.
+CHUNKS_PER_BLOCK: Final = 512
 MAX_DELTA_CHARS: Final = 32_000
 
 
@@ -50,6 +51,19 @@ class _OpenStep(Struct):
     tool_name: str
     call_id: str
     chunks: list[str]
+    blocks: list[str]  # what earlier chunks add up to
+
+    def append(self, text: str) -> None:
+        """Grow. A chunk of a few characters takes ten times its size in memory."""
+        self.chunks.append(text)
+        if len(self.chunks) == CHUNKS_PER_BLOCK:
+            self.blocks.append("".join(self.chunks))
+            self.chunks.clear()
+
+    @property
+    def content(self) -> str:
+        """The text so far."""
+        return "".join((*self.blocks, *self.chunks))
 
 
 class Recorder:
@@ -145,7 +159,7 @@ class Recorder:
             raise AgentError("model_error", message)
 
     def _write(self, step: _OpenStep, text: str) -> None:
-        step.chunks.append(text)
+        step.append(text)
         if len(text) <= MAX_DELTA_CHARS:
             self._log.delta(step.step, text)
             return
@@ -174,7 +188,8 @@ class Recorder:
             self._monotonic(),
             storable(tool_name)[:200],
             storable(call_id)[:100],
-            [],
+            chunks=[],
+            blocks=[],
         )
         self._next_step += 1
         self.iteration = iteration
@@ -198,7 +213,7 @@ class Recorder:
         if text is not None:
             text = storable(text)
             self._count(len(text.encode()))
-            step.chunks = [text]
+            step.chunks, step.blocks = [text], []
         self._log.add(
             StepReplaced(
                 step=step.step,
@@ -215,7 +230,7 @@ class Recorder:
             tool_input = _storable_json(tool_input)
         if part == self._last_part:
             self._last, self._last_part = None, -1
-        content = "".join(step.chunks)
+        content = step.content
         duration = int((self._monotonic() - step.started) * 1000)
         event = StepFinished(
             step=step.step,

@@ -6,13 +6,14 @@ random but seeded moments servers are killed or ended, sockets dropped, readers
 stalled, Valkey killed or hung, PostgreSQL restarted, the model server cut. In the
 end every viewer must show exactly what the log holds.
 
-    python -m tests.chaos --seed 7 --sessions 20 --seconds 60
+    python -m tests.chaos --seed 7 --sessions 20 --pages 20 --seconds 60
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import random
 import sys
@@ -24,7 +25,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
+from playwright.async_api import Page, async_playwright, expect
+
+from tests.browser.drive import ARGUMENTS, CHROMIUM
 from tests.client import Person, Viewer
 from tests.model_server.process import ModelServer
 from tests.promises import stored
@@ -32,6 +37,12 @@ from tests.servers import Databases, Postgres, Site, Valkey
 
 SERVERS: Final = 3
 SETTLE_SECONDS: Final = 120  # until everything must be whole again
+MAX_LINES: Final = 60
+STEPS_SHOWN: Final = """() => Object.fromEntries(
+    [...document.querySelectorAll("#transcript article[data-run]")].map((run) => [
+      run.id,
+      [...run.querySelectorAll("[data-step]")].map((step) => step.dataset.type),
+    ]))"""
 MAX_GROWTH_MB: Final = 80  # of a server's memory, over all that was streamed
 
 SETTINGS: Final[dict[str, Any]] = {
@@ -88,15 +99,20 @@ class Report:
 class Storm:
     """One seeded run of the suite."""
 
-    def __init__(self, seed: int, folder: Path, *, sessions: int, viewers: int) -> None:
+    def __init__(
+        self, seed: int, folder: Path, *, sessions: int, viewers: int, pages: int
+    ) -> None:
         self.chance = random.Random(seed)
         self.report = Report(seed)
         self._folder = folder
         self._sessions = sessions
         self._viewers = viewers
+        self._pages = pages
+        self._shown: list[tuple[Page, UUID]] = []
         self._watching: list[list[Viewer]] = []
+        self._people: list[Person] = []
         self._asked = 0
-        self._lines: list[str] = []  # what the ledger may hold, each at most once
+        self._lines = 0  # asked to be written into the ledger, each another one
         self._ledger = folder / "ledger"
         self._memory: dict[int, float] = {}
 
@@ -105,6 +121,7 @@ class Storm:
         os.environ["LEDGER_FILE"] = str(self._ledger)
         async with AsyncExitStack() as stack:
             self.model = stack.enter_context(ModelServer())
+            self._add_lines()
             self.valkey = stack.enter_context(Valkey(self._folder))
             self.postgres = stack.enter_context(Postgres())
             databases = Databases(self._folder, lambda: self.postgres)
@@ -133,10 +150,36 @@ class Storm:
                 for viewer in (first, *others):
                     await stack.enter_async_context(viewer)
                 self._watching.append([first, *others])
+                self._people.append(person)
+            await self._open_pages(stack)
             await self._break_for(seconds)
             await self._settle()
             await self._judge()
         return self.report
+
+    async def _open_pages(self, stack: AsyncExitStack) -> None:
+        """One more viewer in as many sessions as asked for: the page, in Chromium."""
+        if not self._pages:
+            return
+        playwright = await stack.enter_async_context(async_playwright())
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=ARGUMENTS
+        )
+        stack.push_async_callback(browser.close)
+        pairs = list(zip(self._people, self._watching, strict=True))[: self._pages]
+        for person, viewers in pairs:
+            site = self.chance.choice(self.sites)
+            context = await browser.new_context()
+            await context.add_cookies(
+                [
+                    {"name": name, "value": value, "url": site.url}
+                    for name, value in person.cookies.items()
+                ]
+            )
+            page = await context.new_page()
+            session_id = viewers[0].session_id
+            await page.goto(f"{site.url}/chat/{session_id}")
+            self._shown.append((page, session_id))
 
     # ------------------------------------------------------------ traffic and faults
 
@@ -161,17 +204,19 @@ class Storm:
             thought = self.chance.randrange(0, 40)
             rate = self.chance.choice((20, 50, 100))
             return f"[stream thought={thought} tokens={tokens} rate={rate}]"
-        if kind < 0.8:
+        if kind < 0.8 or self._lines == MAX_LINES:
             return "[scenario calculator]"
-        line = f"line-{len(self._lines)}"
-        self._lines.append(line)
-        self._add_ledger(line)
-        return f"[scenario {line}]"
+        self._lines += 1
+        return f"[scenario line-{self._lines}]"
 
-    def _add_ledger(self, line: str) -> None:
-        call = {"call": {"name": "ledger", "arguments": {"line": line}}}
-        rounds = [{"actions": [call]}, {"actions": [{"text": "Written: {result}"}]}]
-        self.model.add(line, {"rounds": rounds})
+    def _add_lines(self) -> None:
+        """Tell the model server of every line that the ledger may be asked to hold."""
+        for number in range(1, MAX_LINES + 1):
+            line = f"line-{number}"
+            call = {"call": {"name": "ledger", "arguments": {"line": line}}}
+            answer = {"text": "Written: {result}"}
+            rounds = [{"actions": [call]}, {"actions": [answer]}]
+            self.model.add(line, {"rounds": rounds})
 
     async def _inject(self, seconds: float) -> None:
         faults: list[tuple[Callable[[], Awaitable[None]], int]] = [
@@ -234,8 +279,7 @@ class Storm:
     async def _cut_the_model(self) -> None:
         await asyncio.to_thread(self.model.stop)
         await asyncio.to_thread(self.model.start)
-        for line in self._lines:
-            self._add_ledger(line)
+        await asyncio.to_thread(self._add_lines)
 
     # ------------------------------------------------------------ the end
 
@@ -273,6 +317,10 @@ class Storm:
                     str(run.reason) for run in viewer.runs.values()
                 )
                 break
+        for page, session_id in self._shown:
+            await self._judge_page(
+                page, await asyncio.to_thread(stored, site, session_id)
+            )
         names = {
             name for vs in self._watching for viewer in vs for name in viewer.accepted
         }
@@ -303,6 +351,28 @@ class Storm:
                 otherwise=f"{memory:.0f} MB",
             )
 
+    async def _judge_page(self, page: Page, log: dict[int, str]) -> None:
+        """The page says it is in sync (its digests are the log's), and shows it all."""
+        wanted = {
+            f"run-{number}": [step["type"] for step in json.loads(run)["steps"]]
+            for number, run in log.items()
+        }
+        try:
+            connection = page.locator("#connection")
+            await expect(connection).to_contain_text("in sync", timeout=60_000)
+            for run in wanted:
+                finished = page.locator(f'#{run}[data-status="finished"]')
+                await expect(finished).to_have_count(1, timeout=60_000)
+        except AssertionError as error:
+            shown: Any = str(error)
+        else:
+            shown = await page.evaluate(STEPS_SHOWN)
+        self.report.check(
+            "every page shows the log, and its digests are the log's",
+            holds=shown == wanted,
+            otherwise=f"{shown} is not {wanted}",
+        )
+
 
 def _has_sent_all(viewer: Viewer) -> bool:
     return not viewer.outbox
@@ -318,11 +388,10 @@ def _memory_mb(pid: int) -> float:
     return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def storm(seed: int, *, sessions: int, viewers: int, seconds: float) -> Report:
+def storm(seed: int, seconds: float, **extent: int) -> Report:
     """One storm, with everything it needs, in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="reasoning-site-chaos-") as folder:
-        made = Storm(seed, Path(folder), sessions=sessions, viewers=viewers)
-        return asyncio.run(made.run(seconds))
+        return asyncio.run(Storm(seed, Path(folder), **extent).run(seconds))
 
 
 def main() -> int:
@@ -331,12 +400,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, nargs="*", default=[1, 2, 3, 4, 5])
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--viewers", type=int, default=3)
+    parser.add_argument("--pages", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=60)
     given = parser.parse_args()
     whole = True
     for seed in given.seed:
         report = storm(
-            seed, sessions=given.sessions, viewers=given.viewers, seconds=given.seconds
+            seed,
+            given.seconds,
+            sessions=given.sessions,
+            viewers=given.viewers,
+            pages=given.pages,
         )
         sys.stdout.write(report.table() + "\n\n")
         sys.stdout.flush()

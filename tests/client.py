@@ -45,9 +45,14 @@ class Person:
             return str(answer.read().decode())
 
     @property
+    def cookies(self) -> dict[str, str]:
+        """By name; cookies know no ports, so they are good for every server."""
+        return {cookie.name: cookie.value or "" for cookie in self._jar}
+
+    @property
     def cookie(self) -> str:
-        """The Cookie header; cookies know no ports, so it is good for every server."""
-        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._jar)
+        """The Cookie header."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
 
     def watch(self, site_urls: list[str], session_id: UUID | None = None) -> Viewer:
         """A viewer of a session, through any of these servers."""
