@@ -108,6 +108,22 @@ class SessionAdmin(AnswerSearch, _LookOnly, SessionModelAdmin):
             )
         )
 
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
+        """What goes with the sessions, counted: Django would list every event."""
+        counts = {
+            "sessions": len(objs),
+            "runs": Run.objects.filter(session__in=objs).count(),
+        }
+        allowed = self.has_delete_permission(request)
+        return (
+            [str(session) for session in objs],
+            counts,
+            set() if allowed else {"session"},
+            [],
+        )
+
     def contains(self, word: str) -> Q:
         """Title, prompt, answer, or the id itself."""
         runs = Run.objects.filter(

@@ -13,6 +13,7 @@ for _name in re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', _SETTINGS.read_text("utf-8"
 
 _folder = tempfile.TemporaryDirectory(prefix="reasoning-site-tests-")
 os.environ["DATA_DIR"] = _folder.name
+(Path(_folder.name) / "static").mkdir()  # servestatic warns where there is none
 # To run the suite itself on PostgreSQL.
 if _url := os.environ.get("TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = _url

@@ -90,8 +90,18 @@ def list_sessions(
     start = int(cursor) if cursor else 0
     if not 0 <= start <= MAX_OFFSET:
         raise ValueError("no such page")
+    found = _with_activity(found).order_by("-pinned", "-updated_at", "id")
+    page: list[Session] = list(found[start : start + PAGE_SESSIONS + 1])
+    more = len(page) > PAGE_SESSIONS
+    return SessionPage(
+        page[:PAGE_SESSIONS], str(start + PAGE_SESSIONS) if more else None
+    )
+
+
+def _with_activity(sessions: QuerySet[Session]) -> QuerySet[Session]:
+    """With `active`, the status of a run under way, and the last one's reason."""
     runs = Run.objects.filter(session=OuterRef("pk"))
-    found = found.annotate(
+    return sessions.annotate(
         active=Subquery(
             runs.exclude(status=Run.Status.FINISHED)
             .order_by("-status")
@@ -102,11 +112,6 @@ def list_sessions(
             .order_by("-number")
             .values("reason")[:1]
         ),
-    ).order_by("-pinned", "-updated_at", "id")
-    page: list[Session] = list(found[start : start + PAGE_SESSIONS + 1])
-    more = len(page) > PAGE_SESSIONS
-    return SessionPage(
-        page[:PAGE_SESSIONS], str(start + PAGE_SESSIONS) if more else None
     )
 
 
@@ -117,7 +122,7 @@ def change_session(session_id: UUID, who: Identity, change: SessionChange) -> Se
         if value is not UNSET:
             setattr(session, name, storable(value) if name == "title" else value)
     session.save(update_fields=["title", "pinned", "archived"])
-    return session
+    return _with_activity(Session.objects.filter(id=session_id)).get()
 
 
 def restore_session(session_id: UUID, who: Identity) -> Session:
@@ -127,7 +132,7 @@ def restore_session(session_id: UUID, who: Identity) -> Session:
         raise NotYoursError
     session.deleted_at = None
     session.save(update_fields=["deleted_at"])
-    return session
+    return _with_activity(Session.objects.filter(id=session_id)).get()
 
 
 def required_session(session_id: UUID, who: Identity) -> Session:

@@ -1,0 +1,206 @@
+"""The admin: everything can be found and read, nothing changed, nothing trusted."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import transaction
+from django.test import Client
+
+from chat.journal import make_batch, write
+from chat.models import Run, Session, Step
+from chat.protocol import Failure, RunFinished
+from chat.store import Identity
+from chat.transcript import digest
+from tests.rows import ask, running_run
+
+pytestmark = pytest.mark.django_db
+
+HOSTILE = '</pre><script>alert(1)</script><img src=x onerror="alert(1)">'
+SESSIONS = "/admin/chat/session/"
+RUNS = "/admin/chat/run/"
+
+
+@pytest.fixture
+def run(admin_user: User) -> Run:
+    """A finished run with four steps, full of markup."""
+    run = running_run(who=Identity(admin_user.pk, ""))
+    for number, (type_, text) in enumerate(
+        [
+            ("thought", f"Hm {HOSTILE}"),
+            ("tool_use", f'{{"expression": "{HOSTILE}"}}'),
+            ("tool_result", f"2 {HOSTILE}"),
+            ("final_answer", f"The answer is Forty-Two {HOSTILE}"),
+        ]
+    ):
+        Step.objects.create(
+            run=run,
+            step=number,
+            seq=number + 3,
+            type=type_,
+            iteration=1,
+            content=text,
+            tool_name=HOSTILE[:50] if type_.startswith("tool") else "",
+            status="ok",
+            started_at=datetime(2026, 1, 1, tzinfo=UTC),
+            duration_ms=1,
+            digest=digest(text),
+        )
+    Run.objects.filter(id=run.pk).update(prompt=f"What? {HOSTILE}")
+    Session.objects.filter(id=run.session_id).update(title=f"Title {HOSTILE}")
+    run.refresh_from_db()
+    with transaction.atomic():
+        end = RunFinished(
+            reason="failed",
+            duration_ms=1500,
+            error=Failure("internal", HOSTILE, retryable=True),
+        )
+        write([make_batch(run.pk, run.epoch, run.last_seq, [end])])
+    return run
+
+
+def page(client: Client, path: str, query: dict[str, str] | None = None) -> str:
+    answer: Any = client.get(path, query)
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def found(client: Client, path: str, **query: str) -> int:
+    answer: Any = client.get(path, query)
+    assert answer.status_code == 200, answer.headers
+    return int(answer.context["cl"].result_count)
+
+
+def test_sessions_and_runs_are_listed(admin_client: Client, run: Run) -> None:
+    sessions = page(admin_client, SESSIONS)
+    assert "Title " in sessions
+    assert ">admin</td>" in sessions
+    runs = page(admin_client, RUNS)
+    assert "1.5 s" in runs
+    assert "What? " in runs
+
+
+def test_a_guests_key_is_a_secret(admin_client: Client) -> None:
+    session = running_run(who=Identity(None, "very-secret-key")).session
+    for path in (SESSIONS, f"{SESSIONS}{session.pk}/change/", RUNS):
+        assert "very-secret-key" not in page(admin_client, path)
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "count"),
+    [
+        ("title", SESSIONS, 1),
+        ("WHAT?", SESSIONS, 1),
+        ("forty-two", SESSIONS, 1),
+        ("forty-two title", SESSIONS, 1),
+        ("forty-two nothing", SESSIONS, 0),
+        ("what?", RUNS, 1),
+        ("forty-two", RUNS, 1),
+        ("nothing", RUNS, 0),
+        ("100%", RUNS, 0),
+        ("' OR 1=1 --", RUNS, 0),
+    ],
+)
+def test_search_finds_titles_prompts_and_answers(
+    admin_client: Client, run: Run, words: str, path: str, count: int
+) -> None:
+    ask()
+    assert found(admin_client, path, q=words) == count
+
+
+def test_search_finds_a_session_by_its_id(admin_client: Client, run: Run) -> None:
+    ask()
+    assert found(admin_client, SESSIONS, q=str(run.session_id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "count"),
+    [
+        (SESSIONS, {"agent_name": "researcher"}, 2),
+        (SESSIONS, {"agent_name": "assistant"}, 0),
+        (SESSIONS, {"runs__status__exact": "finished"}, 1),
+        (SESSIONS, {"runs__reason__exact": "failed"}, 1),
+        (SESSIONS, {"runs__reason__exact": "answered"}, 0),
+        (SESSIONS, {"updated_at__year": "2000"}, 0),
+        (SESSIONS, {"deleted_at__isempty": "1"}, 2),
+        (RUNS, {"status__exact": "queued"}, 1),
+        (RUNS, {"reason__exact": "failed"}, 1),
+        (RUNS, {"agent_name": "researcher"}, 2),
+        (RUNS, {"created_at__year": "2000"}, 0),
+    ],
+)
+def test_filters_narrow_the_list(
+    admin_client: Client, run: Run, path: str, query: dict[str, str], count: int
+) -> None:
+    ask()
+    assert found(admin_client, path, **query) == count
+
+
+def test_a_session_shows_every_step_in_its_colour(
+    admin_client: Client, run: Run
+) -> None:
+    shown = page(admin_client, f"{SESSIONS}{run.session_id}/change/")
+    for type_ in ("thought", "tool_use", "tool_result", "final_answer"):
+        assert f"transcript-{type_}" in shown
+    assert "Forty-Two" in shown
+    assert "chat/admin/transcript.css" in shown
+
+
+def test_hostile_content_is_text_everywhere(admin_client: Client, run: Run) -> None:
+    for path in (
+        SESSIONS,
+        f"{SESSIONS}{run.session_id}/change/",
+        f"{SESSIONS}{run.session_id}/delete/",
+        RUNS,
+        f"{RUNS}{run.pk}/change/",
+    ):
+        shown = page(admin_client, path)
+        assert "<script>alert" not in shown, path
+        assert "<img src=x" not in shown, path
+        assert "&lt;script&gt;" in shown, path
+
+
+def test_no_page_has_scripts_or_styles_of_ours_inside(
+    admin_client: Client, run: Run
+) -> None:
+    for path in (f"{SESSIONS}{run.session_id}/change/", f"{RUNS}{run.pk}/change/"):
+        shown = page(admin_client, path)
+        transcript = shown[shown.index('<div class="transcript">') :]
+        transcript = transcript[: transcript.index("submit-row")]
+        assert re.findall(r"<script|<style|<[^>]*\s(?:style|on\w+)=", transcript) == []
+
+
+def test_nothing_can_be_added_or_changed(admin_client: Client, run: Run) -> None:
+    for path in (SESSIONS, RUNS):
+        assert admin_client.get(f"{path}add/").status_code == 403
+    for path in (f"{SESSIONS}{run.session_id}/change/", f"{RUNS}{run.pk}/change/"):
+        assert admin_client.post(path, {"title": "Forged"}).status_code == 403
+        assert 'name="_save"' not in page(admin_client, path)
+    assert admin_client.post(f"{RUNS}{run.pk}/delete/").status_code == 403
+
+
+def test_a_session_can_be_deleted_with_all_that_is_its(
+    admin_client: Client, run: Run
+) -> None:
+    answer = admin_client.post(f"{SESSIONS}{run.session_id}/delete/", {"post": "yes"})
+    assert answer.status_code == 302
+    assert not Session.objects.exists()
+    assert not Run.objects.exists()
+    assert not Step.objects.exists()
+
+
+def test_staff_without_permission_sees_nothing(client: Client, run: Run) -> None:
+    staff = User.objects.create_user("eve", is_staff=True)
+    client.force_login(staff)
+    assert client.get(SESSIONS).status_code == 403
+    staff.user_permissions.add(
+        Permission.objects.get(codename="view_session", content_type__app_label="chat")
+    )
+    assert client.get(SESSIONS).status_code == 200
+    assert client.get(RUNS).status_code == 403
+    client.logout()
+    assert client.get(SESSIONS).status_code == 302
