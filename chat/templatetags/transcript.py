@@ -187,4 +187,4 @@ def unsaid_error(run: dict[str, Any]) -> bool:
     """Whether the run has an error that no card shows."""
     last: Step = run["steps"][-1] if run["steps"] else {}
     error = run.get("error")
-    return bool(error) and last.get("content") != error["message"]
+    return error is not None and last.get("content") != error["message"]

@@ -8,6 +8,7 @@ from uuid import UUID
 from playwright.sync_api import expect
 
 from tests.browser.drive import Chat, Screens
+from tests.browser.states import MODEL
 from tests.model_server import ModelServer
 from tests.servers import Site
 
@@ -197,3 +198,24 @@ def test_earlier_runs_come_when_scrolled_to(screens: Screens) -> None:
     chat.live()
     expect(page.locator(".run")).to_have_count(45)
     chat.assert_clean()
+
+
+def test_the_first_paint_is_the_servers_and_nothing_jumps(
+    screens: Screens, model: ModelServer
+) -> None:
+    """Without script it reads the same; with it, the end stays where it was."""
+    model.add(MODEL, [{"text": "## Head\n\nText **bold**.\n\n- one\n- two\n\n> quote"}])
+    chat = screens.chat().open().say("Go").finished()
+    chat.reload()
+    plain = screens.person(java_script_enabled=False)
+    plain.add_cookies([{**cookie} for cookie in chat.page.context.cookies()])  # type: ignore[typeddict-item]
+    page = plain.new_page()
+    page.goto(chat.page.url)
+    for part in (".prompt__text", ".card", ".prose", ".prose blockquote"):
+        with_script = chat.page.locator(part).first.bounding_box()
+        without = page.locator(part).first.bounding_box()
+        assert with_script is not None
+        assert without is not None
+        for side in ("x", "y", "width", "height"):
+            assert abs(with_script[side] - without[side]) <= 2, (part, side)
+    expect(page.locator(".prose li")).to_have_count(2)
