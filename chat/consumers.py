@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Final, assert_never
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -145,7 +145,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Close the socket, saying why."""
         if not self.closed:
             self.closed = True
-            await self.close(code)
+            with suppress(OSError):  # the client was quicker
+                await self.close(code)
 
     # ------------------------------------------------------------ entering
 
@@ -234,8 +235,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._reply("error", error.data)
 
     async def _send_text(self, text: str) -> None:
-        if not self.closed:
+        if self.closed:
+            return
+        try:
             await self.send(text)
+        except OSError:  # as ASGI says where the client has gone
+            self.closed = True
 
     def _pump_ended(self, pump: asyncio.Task[None]) -> None:
         if pump.cancelled() or self.closed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -28,7 +28,7 @@ from chat.store import Identity, NotYoursError, Position
 logger = logging.getLogger(__name__)
 
 MAX_FRAME_CHARS: Final = 128 * 1024  # of one `events` message when catching up
-MAX_POSITIONS: Final = 64  # runs whose position is remembered; older ones cannot grow
+MAX_POSITIONS: Final = 64  # runs whose position is remembered without looking again
 MAX_REPLIES: Final = 256  # answers to commands that nobody reads; then it is enough
 RETRY_DELAY: Final = 1.0  # seconds, while the database is away
 
@@ -67,6 +67,7 @@ class SocketViewer:
         self._silent: dict[int, int] = {}  # classic: events from before it connected
         self._seen: dict[int, int] = {}  # run number → last seq in the outbox or sent
         self._floor = 0  # runs up to this number are not watched
+        self._most_seen = MAX_POSITIONS  # then it is time to forget some
         self._allowed = False  # whether the session is known to be theirs
         self._behind = False
         self._news = False  # something came while behind
@@ -110,14 +111,15 @@ class SocketViewer:
             raise TooSlowError
         self._push(text)
 
-    def start(self, positions: Iterable[Position], *, allowed: bool) -> None:
+    def start(self, positions: Sequence[Position], *, allowed: bool) -> None:
         """Begin in classic mode: what has happened so far is not told."""
         self._allowed = allowed
         for position in positions:
             if position.finished:
-                self._floor = max(self._floor, position.number)
+                self._seen[position.number] = position.last_seq
             else:
                 self._silent[position.number] = position.last_seq
+        self._settle(positions)
         self._behind = bool(self._silent)
         self._wake.set()
 
@@ -135,12 +137,13 @@ class SocketViewer:
         self._subscriptions += 1  # ends a reading of the log that is under way
         self._behind = True  # holds live frames back until the snapshot is queued
         async with self._reading:
-            data, positions, allowed = await db(
+            data, told, positions, allowed = await db(
                 _snapshot, self._session_id, self._who, seen
             )
             self._allowed = allowed
-            self._seen = positions
-            self._floor = min(positions, default=1) - 1
+            self._seen = told
+            self._floor = 0
+            self._settle(positions)
             self.reply(message("snapshot", data))
         self._fall_behind()
 
@@ -183,13 +186,21 @@ class SocketViewer:
 
     def _note(self, run: int, seq: int) -> None:
         self._seen[run] = seq
-        if len(self._seen) > MAX_POSITIONS:
-            oldest = min(self._seen)
-            del self._seen[oldest]
-            self._floor = max(self._floor, oldest)
+        if len(self._seen) > self._most_seen:
+            self._fall_behind()  # which ends with `_settle`
+
+    def _settle(self, positions: Iterable[Position]) -> None:
+        """Forget the runs, from the first on, of which nothing more can come."""
+        for position in positions:
+            seen = self._seen.get(position.number, 0)
+            if not position.finished or seen < position.last_seq:
+                break
+            self._floor = position.number
+            self._seen.pop(position.number, None)
+        self._most_seen = max(MAX_POSITIONS, 2 * len(self._seen))
 
     def _fall_behind(self) -> None:
-        self._behind = True
+        self._behind = self._news = True
         self._wake.set()
 
     async def _catch_up(self) -> None:
@@ -216,6 +227,8 @@ class SocketViewer:
             self.announce(message("session", data))
         for position in positions:
             await self._read(position, subscription)
+        if subscription == self._subscriptions:
+            self._settle(positions)
 
     async def _read(self, position: Position, subscription: int) -> None:
         seen = self._seen.get(position.number, 0)
@@ -240,13 +253,20 @@ def _look(
 
 def _snapshot(
     session_id: UUID, who: Identity, seen: dict[int, int]
-) -> tuple[dict[str, object], dict[int, int], bool]:
+) -> tuple[dict[str, object], dict[int, int], list[Position], bool]:
     """The snapshot's data, from where on each run is to be told, may they see it."""
     session = store.find_session(session_id, who)
+    positions = store.session_positions(session_id, 0)
+    # Runs that are over and not shown are for `history`, unless the client has a part.
     known = {
         position.number: seen[position.number]
-        for position in store.session_positions(session_id, 0)
+        for position in positions
         if 0 < seen.get(position.number, 0) <= position.last_seq
+    }
+    past = {
+        position.number: position.last_seq
+        for position in positions
+        if position.finished
     }
     runs, earlier = store.latest_runs(session_id, SNAPSHOT_RUNS, but=known)
     data = {
@@ -254,7 +274,8 @@ def _snapshot(
         "runs": runs,
         "earlier": earlier,
     }
-    return data, known | {run.run: run.seq for run in runs}, session is not None
+    shown = {run.run: run.seq for run in runs}
+    return data, past | known | shown, positions, session is not None
 
 
 def frames(run: int, events: list[Event]) -> list[Frame]:
