@@ -132,10 +132,14 @@ class Storm:
                     DATABASE_URL=url,
                     REDIS_URL=self.valkey.url,
                     LLM_BASE_URL=self.model.base_url,
+                    STATIC_ROOT=self._folder / "static",
                     **SETTINGS,
                 )
                 for _ in range(SERVERS)
             ]
+            await asyncio.to_thread(
+                self.sites[0].manage, "collectstatic", "--no-input", "--verbosity", "0"
+            )
             for site in self.sites:
                 stack.callback(site.stop)
             await asyncio.gather(*(asyncio.to_thread(s.start) for s in self.sites))
