@@ -75,12 +75,13 @@ class Line:
 class Chat:
     """A page of the site, with the words for what people do in it."""
 
-    def __init__(self, page: Page, url: str) -> None:
+    def __init__(self, page: Page, url: str, *, breakable: bool = True) -> None:
         self.page = page
         self.url = url
         self.wrongs: list[str] = []
         self.requests: list[str] = []
-        self.line = Line(page)
+        if breakable:
+            self.line = Line(page)
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.wrongs.append(f"error: {error}"))
         page.on("dialog", lambda dialog: self.wrongs.append(dialog.message))

@@ -177,7 +177,10 @@ function showSession({ title }) {
 
 // ---------------------------------------------------------------- view
 
-const painter = new Painter((callback) => requestAnimationFrame(callback));
+const painter = new Painter(
+  (callback) => requestAnimationFrame(callback),
+  () => performance.now(),
+);
 /** @param {Panel<any>} panel */
 const requestPaint = (panel) => painter.request(panel);
 const toasts = new Toasts(byId("toasts"), clock);
