@@ -220,6 +220,8 @@ class SocketViewer:
             self._behind = self._news or subscription != self._subscriptions
 
     async def _read_on(self, subscription: int) -> None:
+        while self._outbox:  # a snapshot comes before what follows on it
+            await self._send_next()
         session, positions = await db(_look, self._session_id, self._who, self._floor)
         if session is not None and not self._allowed:
             self._allowed = True
