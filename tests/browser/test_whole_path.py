@@ -121,7 +121,7 @@ def test_an_error_says_what_to_do(screens: Screens) -> None:
     expect(
         chat.page.locator(".run__error, .card[data-type=error]").first
     ).to_be_visible()
-    chat.page.get_by_role("button", name="Continue").click()
+    chat.page.get_by_role("button", name="Retry").click()
     chat.finished(2)
     chat.assert_clean()
 

@@ -61,9 +61,12 @@ function isSaid(run) {
   return type === "error" && content === run.error?.message;
 }
 
-/** @param {Run} run */
+/**
+ * Is going on the thing to do? Not where trying again cannot help.
+ * @param {Run} run
+ */
 function isContinuable(run) {
-  return CONTINUABLE.has(run.reason ?? "");
+  return CONTINUABLE.has(run.reason ?? "") && run.error?.retryable !== false;
 }
 
 /** @param {Run} run */
