@@ -49,7 +49,7 @@ def claimed_run(
 ) -> Claimed:
     """A run that `process` has begun to drive, in a new session."""
     run = queued_run(session_id, who)
-    claimed = store.start_next(run.session_id, process, 100)
+    claimed = store.start_next(run.session_id, process, 10_000)
     assert claimed is not None
     return claimed
 
