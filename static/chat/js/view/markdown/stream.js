@@ -13,6 +13,9 @@ import { highlight, setFormula } from "./on_demand.js";
 /** How much is read at a time; doubled while one block is longer than it. */
 const WINDOW = 16_000;
 
+/** Finished blocks kept together, so that the browser can skip many at once. */
+const CHUNK = 24;
+
 /** Milliseconds of work after which the next frame gets its turn. */
 const SLICE_MS = 8;
 
@@ -100,10 +103,25 @@ export class MarkdownStream {
   #settle(tokens) {
     if (tokens.length === 0) return;
     for (const token of tokens) this.#offset += token.raw.length;
-    const nodes = blockNodes(tokens);
     this.#live.replaceChildren();
-    this.#live.before(...nodes);
-    for (const node of nodes) if (node instanceof HTMLElement) finish(node);
+    for (const node of blockNodes(tokens)) {
+      this.#chunk.append(node);
+      if (node instanceof HTMLElement) finish(node);
+    }
+  }
+
+  /**
+   * Where the next finished block goes. A full chunk that is out of sight costs the
+   * browser nothing, however long the answer grows.
+   */
+  get #chunk() {
+    const last = this.#live.previousElementSibling;
+    if (last && last.childElementCount < CHUNK) return last;
+    last?.classList.add("is-full");
+    const chunk = document.createElement("div");
+    chunk.className = "md-chunk";
+    this.#live.before(chunk);
+    return chunk;
   }
 }
 
