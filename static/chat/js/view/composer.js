@@ -99,7 +99,8 @@ export class Composer {
   }
 
   #submit() {
-    const message = this.#text.value.trim();
+    // Half a character (a lone surrogate) is nothing that could be sent or stored.
+    const message = this.#text.value.trim().replace(/\p{Cs}/gu, "\ufffd");
     if (message === "" || [...message].length > MAX_MESSAGE_CHARS) return;
     this.#needs.intents.send(message);
     this.#set("");
