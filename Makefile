@@ -49,6 +49,10 @@ test: $(DEV) $(NODE) system ## both test suites, real browser and servers includ
 check: $(DEV) $(NODE) system ## everything that must hold, tests included; what CI runs
 	@scripts/check.sh
 
+.PHONY: bench
+bench: $(DEV) ## what a token costs the server, beside a bare relay that stores nothing
+	python -m bench.streams
+
 .PHONY: chaos
 chaos: $(DEV) ## break everything while it runs (SEEDS="1 2 3 4 5")
 	python -m tests.chaos --seed $(or $(SEEDS),1 2 3 4 5)
