@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the programs that the tests drive and no package registry has: Chromium, nginx.
+# Installs the programs that the tests drive and no package registry has: browsers, nginx.
 set -euo pipefail
 
 stop() {
@@ -16,6 +16,7 @@ has() {
 
 missing=()
 has "${CHROMIUM:-chromium}" chromium-browser google-chrome || missing+=(chromium)
+has firefox-esr firefox || missing+=(firefox-esr)
 has nginx /usr/sbin/nginx || missing+=(nginx)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
