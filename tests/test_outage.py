@@ -1,0 +1,36 @@
+"""A database that is away for longer than the site has patience."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.client import Person
+from tests.conftest import StartSite
+from tests.model_server.process import ModelServer
+from tests.promises import both_show_the_log
+from tests.servers import Databases, Postgres
+
+
+async def test_a_long_outage_of_the_database_ends_the_run_and_says_why(
+    own_postgres: Postgres, start_site: StartSite, tmp_path: Path
+) -> None:
+    url = Databases(tmp_path, lambda: own_postgres).new("postgresql")
+    with ModelServer() as model:
+        site = start_site(
+            DATABASE_URL=url,
+            LLM_BASE_URL=model.base_url,
+            LLM_MODEL="hello",
+            DATABASE_PATIENCE_SECONDS=2,
+        )
+        person = Person(site.url)
+        async with person.watch([site.url]) as here:
+            here.ask("[stream tokens=2000 rate=50]")
+            await here.until(lambda: len(here.text(1)) > 40, 20, "some text")
+            own_postgres.kill()
+            await asyncio.sleep(4)  # how long the outage lasts
+            own_postgres.start()
+            await here.until(lambda: here.reason(1), 30, "ended")
+            assert here.reason(1) == "failed"
+            assert "database was away" in here.text(1, "error")
+            await both_show_the_log(site, here)
