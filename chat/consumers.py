@@ -45,7 +45,7 @@ from chat.protocol import (
     message,
 )
 from chat.store import Identity, NotYoursError
-from chat.viewers import SocketViewer, TooSlowError
+from chat.viewers import SocketViewer, TooSlowError, look
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         # First join, then read: what comes between is held until the log was read.
         self.runtime.hub.join(self.session_id, self.viewer)
         self.held.callback(self.runtime.hub.leave, self.session_id, self.viewer)
-        session, positions = await db(_look, self.session_id, who)
+        session, positions = await db(look, self.session_id, who)
         self.viewer.reply(message("connected", self._greeting(session)))
         self.viewer.start(positions, allowed=session is not None)
         pump = asyncio.create_task(self.viewer.run())
@@ -255,13 +255,6 @@ class NowhereConsumer(ChatConsumer):
 
     async def _enter(self) -> None:
         raise Refused(CLOSE_NO_SUCH_SESSION)
-
-
-def _look(
-    session_id: UUID, who: Identity
-) -> tuple[Session | None, list[store.Position]]:
-    session = store.find_session(session_id, who)
-    return session, store.session_positions(session_id, 0) if session else []
 
 
 def _history(session_id: UUID, who: Identity, command: History) -> dict[str, Any]:

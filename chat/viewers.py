@@ -222,7 +222,7 @@ class SocketViewer:
     async def _read_on(self, subscription: int) -> None:
         while self._outbox:  # a snapshot comes before what follows on it
             await self._send_next()
-        session, positions = await db(_look, self._session_id, self._who, self._floor)
+        session, positions = await db(look, self._session_id, self._who, self._floor)
         if session is not None and not self._allowed:
             self._allowed = True
             data = store.session_data(session, self._session_id)
@@ -246,9 +246,13 @@ class SocketViewer:
                 await self._send_next()
 
 
-def _look(
-    session_id: UUID, who: Identity, floor: int
+def look(
+    session_id: UUID, who: Identity, floor: int = 0
 ) -> tuple[Session | None, list[Position]]:
+    """The session, if there is one, and how far its runs after `floor` go.
+
+    Raises NotYoursError.
+    """
     session = store.find_session(session_id, who)
     return session, store.session_positions(session_id, floor) if session else []
 

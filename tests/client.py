@@ -72,7 +72,6 @@ class Viewer:
         self.errors: list[dict[str, Any]] = []
         self.closes: list[int] = []
         self.connections = 0
-        self.discarded = 0
         self.reading = asyncio.Event()  # cleared: the socket is not read
         self.reading.set()
         self._changed = asyncio.Condition()
