@@ -112,6 +112,26 @@ class Chat:
         self.page.press("#message", "Enter")
         return self
 
+    def say_many(self, texts: list[str]) -> Chat:
+        """Ask one after the other, over a socket of its own, as a program would."""
+        self.page.evaluate(
+            """async ([path, texts]) => {
+              const socket = new WebSocket(`ws://${location.host}/ws${path}`);
+              for (const message of ["", ...texts]) {
+                if (message)
+                  socket.send(JSON.stringify({ type: "chat", payload: { message } }));
+                const end = message ? "reasoning_complete" : "connected";
+                await new Promise((resolve) => {
+                  socket.onmessage = ({ data }) =>
+                    JSON.parse(data).type === end && resolve();
+                });
+              }
+              socket.close();
+            }""",
+            [self.page.url.removeprefix(self.url), texts],
+        )
+        return self
+
     def finished(self, run: int = 1) -> Chat:
         """Wait for the end of a run."""
         self.page.locator(f'#run-{run}[data-status="finished"]').wait_for(

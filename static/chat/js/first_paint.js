@@ -1,6 +1,30 @@
-// Right after the server-rendered transcript: a reader starts at its end, without a jump
-// later. A classic script, for modules run only after the first paint.
+// Right after the server-rendered transcript: a reader starts at its end, or, after a
+// reload, where they were (view/place.js), without a jump later. A classic script, for
+// modules run only after the first paint.
 {
-  const scroller = document.getElementById("scroller");
-  if (scroller && !location.hash) scroller.scrollTop = scroller.scrollHeight;
+  const scroller = /** @type {HTMLElement} */ (document.getElementById("scroller"));
+
+  const keptPlace = () => {
+    const [entry] = performance.getEntriesByType("navigation");
+    const { type } = /** @type {PerformanceNavigationTiming} */ (entry);
+    if (type === "navigate") return null;
+    return JSON.parse(sessionStorage.getItem(`place:${location.pathname}`) ?? "null");
+  };
+
+  const goToPlace = () => {
+    const { run, runTop } = keptPlace() ?? {};
+    const element = document.getElementById(`run-${run}`);
+    if (!element) return false;
+    const { top } = scroller.getBoundingClientRect();
+    scroller.scrollTop += element.getBoundingClientRect().top - top - runTop;
+    return true;
+  };
+
+  let isThere = location.hash !== "";
+  try {
+    isThere = goToPlace() || isThere;
+  } catch {
+    // No storage: no place was kept.
+  }
+  if (!isThere) scroller.scrollTop = scroller.scrollHeight;
 }

@@ -204,6 +204,7 @@ transcript.mount(byId("transcript"), {
   intents,
   requestPaint,
   storage: localStorage,
+  tabStorage: sessionStorage,
   sessionId,
   now: () => performance.now(),
   scroller: byId("scroller"),

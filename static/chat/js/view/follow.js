@@ -3,6 +3,8 @@
  * the place.
  */
 
+import { topmost } from "./place.js";
+
 const NEAR_PX = 48;
 
 export class Follow {
@@ -59,7 +61,7 @@ export class Follow {
       paint();
       return this.#pin();
     }
-    const anchor = this.#anchor();
+    const anchor = topmost(this.#scroller)?.part;
     const before = anchor?.getBoundingClientRect().top ?? 0;
     const height = this.#scroller.scrollHeight;
     paint();
@@ -69,15 +71,6 @@ export class Follow {
     if (this.#scroller.scrollHeight > height && !this.#isNearEnd) {
       this.#button.hidden = false;
     }
-  }
-
-  /** The first card or prompt in view. */
-  #anchor() {
-    const top = this.#scroller.getBoundingClientRect().top;
-    const runs = [...this.#scroller.querySelectorAll(".run")];
-    const run = runs.find((each) => each.getBoundingClientRect().bottom > top);
-    const parts = [...(run?.querySelectorAll(".prompt, .card, .prose > *") ?? [])];
-    return parts.find((each) => each.getBoundingClientRect().bottom > top) ?? run;
   }
 
   get #isNearEnd() {

@@ -10,6 +10,8 @@
 import { delegate, setChildren } from "../dom.js";
 import { Follow } from "../follow.js";
 import { showMoreRows } from "../markdown/table.js";
+import { keepPlace, keptPlace, placeIn } from "../place.js";
+import { Seek } from "../seek.js";
 import { copies } from "../transcript/copy.js";
 import { Folds } from "../transcript/fold.js";
 import { PendingView } from "../transcript/pending.js";
@@ -24,6 +26,7 @@ import { RunView } from "../transcript/run.js";
  * @property {Intents} intents
  * @property {(panel: Panel<any>) => void} requestPaint
  * @property {KeyValue} storage
+ * @property {KeyValue} tabStorage
  * @property {string} sessionId
  * @property {() => number} now
  * @property {HTMLElement} scroller
@@ -49,6 +52,11 @@ export class TranscriptPanel {
   /** @type {(() => void)[]} */
   #undo = [];
   #top = document.createElement("div");
+  /** @type {Seek | null} */
+  #seek = null;
+  /** @type {IntersectionObserver | null} */
+  #topSeen = null;
+  #isTopNear = false;
 
   /**
    * @param {HTMLElement} root
@@ -65,9 +73,12 @@ export class TranscriptPanel {
       now: needs.now,
     };
     this.#context = context;
+    this.#seek = new Seek(needs, this.#follow);
+    const place = keptPlace(needs.tabStorage);
+    if (place) this.#seek.toPlace(place);
+    else this.#seek.toLink(location.hash);
     this.update();
     this.#undo = this.#listen(root, needs);
-    this.#goTo(location.hash);
   }
 
   /** @type {{ folds: Folds, now: () => number } | null} */
@@ -76,10 +87,14 @@ export class TranscriptPanel {
   /** Paint what changed since the last time. */
   update() {
     this.#follow?.around(() => this.#paint());
+    const isThere = this.#seek?.goOn((run) => !this.#changed.has(run)) ?? true;
+    if (!isThere) this.#needs?.requestPaint(this);
+    if (this.#isTopNear) this.#lookAtTop();
   }
 
   /** Show the end, whatever the reader looks at: they have just said something. */
   toEnd() {
+    this.#seek?.drop();
     this.#follow?.toEnd();
   }
 
@@ -92,17 +107,31 @@ export class TranscriptPanel {
    * @param {HTMLElement} root
    * @param {Needs} needs
    */
-  #listen(root, { conversation, outbox, connection, intents, requestPaint, scroller }) {
+  #listen(root, needs) {
+    const { conversation, outbox, connection, intents, requestPaint, scroller } = needs;
     const repaint = () => requestPaint(this);
-    const goTo = () => this.#goTo(location.hash);
-    window.addEventListener("hashchange", goTo);
+    const goTo = () => {
+      this.#seek?.toLink(location.hash);
+      repaint();
+    };
+    const keep = () => this.#keepPlace();
     const summaries = delegateSummary(root, () => this.#follow?.pause());
-    const seen = new IntersectionObserver(
-      ([entry]) => entry?.isIntersecting && intents.loadEarlier(),
+    this.#topSeen = new IntersectionObserver(
+      ([entry]) => {
+        this.#isTopNear = entry?.isIntersecting ?? false;
+        if (this.#isTopNear) intents.loadEarlier();
+      },
       { root: scroller, rootMargin: "600px 0px 0px" },
     );
-    seen.observe(this.#top);
+    this.#lookAtTop();
     return [
+      listen(window, ["hashchange"], goTo),
+      listen(window, ["pagehide"], keep),
+      listen(document, ["visibilitychange"], keep),
+      // A reader who moves is where they want to be.
+      listen(scroller, ["wheel", "touchmove", "keydown", "pointerdown"], () =>
+        this.#seek?.drop(),
+      ),
       conversation.subscribe((run) => {
         this.#changed.add(run);
         repaint();
@@ -111,8 +140,7 @@ export class TranscriptPanel {
       connection.subscribe(repaint),
       delegate(root, { ...handlers(intents), ...copies(intents) }),
       summaries,
-      () => seen.disconnect(),
-      () => window.removeEventListener("hashchange", goTo),
+      () => this.#topSeen?.disconnect(),
     ];
   }
 
@@ -162,23 +190,30 @@ export class TranscriptPanel {
     return view.element;
   }
 
-  /**
-   * A deep link: `#run-3`, `#run-3-step-2`.
-   * @param {string} hash
-   */
-  #goTo(hash) {
-    if (!/^#run-\d+(-step-\d+)?$/.test(hash)) return;
-    const target = document.getElementById(hash.slice(1));
-    if (!target) return;
-    this.#follow?.leave();
-    const fold = target.closest("details") ?? target.querySelector(".card__fold");
-    if (fold instanceof HTMLDetailsElement && hash.includes("step")) fold.open = true;
-    target.scrollIntoView({ block: "start" });
-    for (const old of document.querySelectorAll(".is-target")) {
-      old.classList.remove("is-target");
-    }
-    target.classList.add("is-target");
+  /** Is the top near? The observer tells changes only, unless asked anew. */
+  #lookAtTop() {
+    this.#topSeen?.unobserve(this.#top);
+    this.#topSeen?.observe(this.#top);
   }
+
+  /** For a reload. */
+  #keepPlace() {
+    if (!this.#needs || !this.#seek?.isOver) return;
+    const { scroller, tabStorage } = this.#needs;
+    keepPlace(tabStorage, this.#follow?.isFollowing ? null : placeIn(scroller));
+  }
+}
+
+/**
+ * @param {EventTarget} target
+ * @param {string[]} types
+ * @param {() => void} listener
+ */
+function listen(target, types, listener) {
+  for (const type of types) target.addEventListener(type, listener, { passive: true });
+  return () => {
+    for (const type of types) target.removeEventListener(type, listener);
+  };
 }
 
 /**

@@ -48,7 +48,8 @@ export class SessionRowView {
       this.#said,
     );
     this.#menu = this.#buildMenu();
-    this.element = h("li", { class: "session" }, this.#link, this.#menu);
+    const place = isOpen ? "session is-open" : "session";
+    this.element = h("li", { class: place }, this.#link, this.#menu);
     delegate(this.#menu, this.#handlers());
   }
 
