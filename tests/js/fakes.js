@@ -9,6 +9,7 @@
  *   server.on.chat = (payload) => …     answer a command otherwise
  */
 
+import { Kept } from "../../static/chat/js/model/kept.js";
 import { emptyRun, fold } from "../../static/chat/js/model/transcript.js";
 
 /** Time that passes only when told to. */
@@ -79,6 +80,16 @@ export class FakeStorage {
   removeItem(key) {
     this.map.delete(key);
   }
+}
+
+/**
+ * A browser's storage, as the page has it.
+ * @param {Record<string, string>} [items]
+ */
+export function fakeKept(items = {}) {
+  const storage = new FakeStorage();
+  storage.map = new Map(Object.entries(items));
+  return new Kept(() => /** @type {any} */ (storage));
 }
 
 /** A WebSocket whose other end is a FakeServer. */

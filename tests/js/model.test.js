@@ -13,7 +13,7 @@ import {
   titleOf,
 } from "../../static/chat/js/model/summary.js";
 import { emptyRun } from "../../static/chat/js/model/transcript.js";
-import { FakeClock, FakeStorage, finishedRun } from "./fakes.js";
+import { FakeClock, fakeKept, finishedRun } from "./fakes.js";
 
 /** @import { SessionRow, Step } from "../../static/chat/js/types.js" */
 
@@ -98,7 +98,7 @@ test("sessions are grouped by day, pinned ones first", () => {
 });
 
 test("what ended since one looked is marked, once it was looked at", () => {
-  const looked = new Looked(new FakeStorage());
+  const looked = new Looked(fakeKept());
   /** @type {SessionRow} */
   const row = {
     session_id: "s",

@@ -9,7 +9,7 @@ import {
   created,
   FakeClock,
   FakeServer,
-  FakeStorage,
+  fakeKept,
   finishedRun,
   seeded,
 } from "./fakes.js";
@@ -38,7 +38,7 @@ beforeEach(() => {
   server = new FakeServer();
   server.opensAtOnce = false;
   conversation = new Conversation();
-  outbox = new Outbox(new FakeStorage(), "s");
+  outbox = new Outbox(fakeKept(), "s");
   counts = {};
   errors = [];
   const report = (/** @type {string} */ kind) => {

@@ -7,6 +7,7 @@
 
 import { Conversation } from "./model/conversation.js";
 import { Diagnostics } from "./model/diagnostics.js";
+import { Kept } from "./model/kept.js";
 import { Proof, sha256 } from "./model/proof.js";
 import { Looked } from "./model/session_list.js";
 import { Api } from "./net/api.js";
@@ -40,6 +41,8 @@ const clock = {
   setTimeout: (callback, ms) => window.setTimeout(callback, ms),
   clearTimeout: (id) => window.clearTimeout(/** @type {number} */ (id)),
 };
+const kept = new Kept(() => localStorage);
+const keptByTab = new Kept(() => sessionStorage);
 const isVisible = () => document.visibilityState === "visible";
 const isOnline = () => navigator.onLine;
 
@@ -48,11 +51,11 @@ const isOnline = () => navigator.onLine;
 const conversation = new Conversation();
 conversation.merge(snapshot.runs);
 const diagnostics = new Diagnostics(clock);
-const outbox = new Outbox(localStorage, config.session_id);
+const outbox = new Outbox(kept, config.session_id);
 const proof = new Proof(conversation, sha256(window.crypto.subtle), (run) =>
   room.heal(run),
 );
-const looked = new Looked(localStorage);
+const looked = new Looked(kept);
 
 // ---------------------------------------------------------------- net
 
@@ -84,7 +87,8 @@ const api = new Api(config.urls.sessions, fetch.bind(window), csrfToken);
 const sessions = new Sessions({
   api,
   clock,
-  cache: sessionStorage,
+  kept: keptByTab,
+  owner: config.user?.name ?? "",
   isVisible,
   say: (text, offer) => toasts.say(text, offer),
   onRemoved: (id, title) => {
@@ -106,12 +110,13 @@ const intents = {
     const client_id = crypto.randomUUID?.() ?? randomId();
     const item = { message, client_id, at: clock.now(), ...composer.options };
     if (!outbox.put(item)) {
-      composer.offer(message);
-      return toasts.say("Too many messages wait to be sent. Wait until some are.");
+      toasts.say("Too many messages wait to be sent. Wait until some are.");
+      return false;
     }
     rememberAddress();
     transcript.toEnd();
     room.flush();
+    return true;
   },
   stop(run) {
     const prompt = conversation.get(run);
@@ -191,7 +196,7 @@ const { session_id: sessionId } = config;
 const composer = new Composer({
   conversation,
   intents,
-  storage: localStorage,
+  kept,
   sessionId,
   agents: config.agents,
 });
@@ -203,8 +208,8 @@ transcript.mount(byId("transcript"), {
   connection: socket.connection,
   intents,
   requestPaint,
-  storage: localStorage,
-  tabStorage: sessionStorage,
+  kept,
+  keptByTab,
   sessionId,
   now: () => performance.now(),
   scroller: byId("scroller"),
@@ -254,7 +259,7 @@ new ConnectionLine(byId("connection"), {
 const side = sidebar();
 const panel = sidePanel(() => diagnosticsPanel.update());
 const showHelp = help();
-themeButton(localStorage);
+themeButton(kept);
 if (snapshot.session) showSession(snapshot.session);
 
 byId("empty").addEventListener("click", ({ target }) => {

@@ -1,7 +1,7 @@
 // Before the first paint, so that the page never flashes in the other theme. A classic
 // script, not a module: it must run while the head is read.
 try {
-  const theme = localStorage.getItem("theme");
+  const theme = JSON.parse(localStorage.getItem("theme") ?? "null");
   if (theme === "light" || theme === "dark")
     document.documentElement.dataset.theme = theme;
 } catch {

@@ -169,14 +169,6 @@ export interface Clock {
   clearTimeout(id: unknown): void;
 }
 
-export interface KeyValue {
-  getItem(key: string): string | null;
-  setItem(key: string, value: string): void;
-  removeItem(key: string): void;
-  key(index: number): string | null;
-  readonly length: number;
-}
-
 /** What the net code needs of a WebSocket. */
 export interface WireSocket {
   onopen: ((event: Event) => void) | null;
@@ -248,7 +240,8 @@ export interface SessionsState {
 
 /** What a person can ask for; `main` hands each to whom it concerns. */
 export interface Intents {
-  send(message: string): void;
+  /** False: not taken, keep it. */
+  send(message: string): boolean;
   stop(run: number): void;
   retry(run: number): void;
   withdraw(clientId: string): void;

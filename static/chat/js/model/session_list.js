@@ -1,7 +1,8 @@
 /**
  * The sessions as the sidebar shows them: grouped by day, with what is new in them.
  *
- * @import { KeyValue, SessionRow } from "../types.js"
+ * @import { SessionRow } from "../types.js"
+ * @import { Kept } from "./kept.js"
  */
 
 import { dayOf } from "./format.js";
@@ -35,11 +36,11 @@ function sorted(rows) {
 
 /** When each session was last looked at, in this browser. */
 export class Looked {
-  #storage;
+  #kept;
 
-  /** @param {KeyValue} storage */
-  constructor(storage) {
-    this.#storage = storage;
+  /** @param {Kept} kept */
+  constructor(kept) {
+    this.#kept = kept;
   }
 
   /**
@@ -49,11 +50,7 @@ export class Looked {
   note(sessionId, timestamp) {
     const all = this.#read().filter(([id]) => id !== sessionId);
     all.push([sessionId, timestamp]);
-    try {
-      this.#storage.setItem(KEY, JSON.stringify(all.slice(-LIMIT)));
-    } catch {
-      // Then nothing is marked as new.
-    }
+    this.#kept.set(KEY, all.slice(-LIMIT));
   }
 
   /**
@@ -70,11 +67,6 @@ export class Looked {
 
   /** @returns {[string, number][]} */
   #read() {
-    try {
-      const value = JSON.parse(this.#storage.getItem(KEY) ?? "[]");
-      return Array.isArray(value) ? value : [];
-    } catch {
-      return [];
-    }
+    return this.#kept.list(KEY);
   }
 }

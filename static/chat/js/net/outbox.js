@@ -3,7 +3,8 @@
  * browser. Each message has a key of its own, so that two tabs never overwrite each
  * other. Bounded: a full outbox refuses.
  *
- * @import { KeyValue, OutboxItem, Readable, Writable } from "../types.js"
+ * @import { OutboxItem, Readable, Writable } from "../types.js"
+ * @import { Kept } from "../model/kept.js"
  */
 
 import { writable } from "../model/store.js";
@@ -11,17 +12,17 @@ import { writable } from "../model/store.js";
 export const OUTBOX_LIMIT = 20;
 
 export class Outbox {
-  #storage;
+  #kept;
   #prefix;
   /** @type {Writable<OutboxItem[]>} */
   #items;
 
   /**
-   * @param {KeyValue} storage
+   * @param {Kept} kept
    * @param {string} sessionId
    */
-  constructor(storage, sessionId) {
-    this.#storage = storage;
+  constructor(kept, sessionId) {
+    this.#kept = kept;
     this.#prefix = `outbox:${sessionId}:`;
     this.#items = writable(this.#read());
   }
@@ -42,7 +43,7 @@ export class Outbox {
   put(item) {
     if (this.isFull && !this.find(item.client_id)) return false;
     const rest = this.#items.get().filter((old) => old.client_id !== item.client_id);
-    this.#save(item);
+    this.#kept.set(this.#prefix + item.client_id, item);
     this.#items.set([...rest, item].sort((a, b) => a.at - b.at));
     return true;
   }
@@ -58,7 +59,7 @@ export class Outbox {
    */
   remove(clientId) {
     if (!this.find(clientId)) return;
-    this.#storage.removeItem(this.#prefix + clientId);
+    this.#kept.set(this.#prefix + clientId, null);
     this.#items.set(this.#items.get().filter((item) => item.client_id !== clientId));
   }
 
@@ -82,35 +83,12 @@ export class Outbox {
     return key === null || key.startsWith(this.#prefix);
   }
 
-  /** @param {OutboxItem} item */
-  #save(item) {
-    try {
-      this.#storage.setItem(this.#prefix + item.client_id, JSON.stringify(item));
-    } catch {
-      // Storage is full or forbidden: the message lives as long as the page.
-    }
-  }
-
   /** @returns {OutboxItem[]} */
   #read() {
-    const found = [];
-    for (let index = 0; index < this.#storage.length; index += 1) {
-      const key = this.#storage.key(index);
-      if (key?.startsWith(this.#prefix)) found.push(parse(this.#storage.getItem(key)));
-    }
-    return found.filter((item) => item !== null).sort((a, b) => a.at - b.at);
-  }
-}
-
-/**
- * @param {string | null} text
- * @returns {OutboxItem | null}
- */
-function parse(text) {
-  try {
-    const item = JSON.parse(text ?? "null");
-    return typeof item?.message === "string" ? item : null;
-  } catch {
-    return null;
+    return this.#kept
+      .keys(this.#prefix)
+      .map((key) => this.#kept.get(key))
+      .filter((item) => typeof item?.message === "string")
+      .sort((a, b) => a.at - b.at);
   }
 }

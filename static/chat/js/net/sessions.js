@@ -1,7 +1,8 @@
 /**
  * What the list of sessions shows, kept up to date over HTTP.
  *
- * @import { Clock, KeyValue, SessionRow, SessionsState, Writable } from "../types.js"
+ * @import { Clock, SessionRow, SessionsState, Writable } from "../types.js"
+ * @import { Kept } from "../model/kept.js"
  * @import { Api } from "./api.js"
  */
 
@@ -9,14 +10,14 @@ import { writable } from "../model/store.js";
 
 const TYPING_MS = 250;
 const EVERY_MS = 15_000;
-const CACHE = "sessions";
 const DELETED = "deleted";
 
 /**
  * @typedef {object} Needs
  * @property {Api} api
  * @property {Clock} clock
- * @property {KeyValue} cache the last list, to show at once on the next page
+ * @property {Kept} kept by this tab: the last list, to show at once on the next page
+ * @property {string} owner whose list it is: the next person here must not see it
  * @property {() => boolean} isVisible
  * @property {(text: string, offer?: { label: string, act: () => void }) => void} say
  * @property {(id: string, title: string) => void} onRemoved
@@ -41,7 +42,7 @@ export class Sessions {
   /** @param {Needs} needs */
   constructor(needs) {
     this.#needs = needs;
-    this.#set({ rows: cached(needs.cache) });
+    this.#set({ rows: needs.kept.list(this.#cacheKey) });
   }
 
   /** Load, and load again every so often while somebody looks. */
@@ -113,12 +114,12 @@ export class Sessions {
    * @param {string} title
    */
   undoOnNextPage(id, title) {
-    this.#needs.cache.setItem(DELETED, JSON.stringify({ id, title }));
+    this.#needs.kept.set(DELETED, { id, title });
   }
 
   #offerEarlierUndo() {
-    const deleted = JSON.parse(this.#needs.cache.getItem(DELETED) ?? "null");
-    this.#needs.cache.removeItem(DELETED);
+    const deleted = this.#needs.kept.get(DELETED);
+    this.#needs.kept.set(DELETED, null);
     if (deleted) this.#offerUndo(deleted.id, deleted.title);
   }
 
@@ -184,30 +185,17 @@ export class Sessions {
     this.state.set({ ...this.state.get(), ...fields });
   }
 
+  get #cacheKey() {
+    return `sessions:${this.#needs.owner}`;
+  }
+
   /** @param {SessionRow[]} rows */
   #keep(rows) {
-    try {
-      this.#needs.cache.setItem(CACHE, JSON.stringify(rows.slice(0, 50)));
-    } catch {
-      // The next page loads it anew.
-    }
+    this.#needs.kept.set(this.#cacheKey, rows.slice(0, 50));
   }
 }
 
 /** @param {unknown} error */
 function wordsOf(error) {
   return error instanceof Error ? error.message : "Something went wrong.";
-}
-
-/**
- * @param {KeyValue} cache
- * @returns {SessionRow[]}
- */
-function cached(cache) {
-  try {
-    const rows = JSON.parse(cache.getItem(CACHE) ?? "[]");
-    return Array.isArray(rows) ? rows : [];
-  } catch {
-    return [];
-  }
 }

@@ -2,6 +2,8 @@
  * The frame around the transcript: sidebar, side panel, theme, help.
  */
 
+/** @import { Kept } from "../model/kept.js" */
+
 import { byId } from "./dom.js";
 
 const THEMES = ["system", "light", "dark"];
@@ -69,9 +71,9 @@ export function sidePanel(shown) {
 
 /**
  * Light, dark, or as the system is. theme.js has set it before the first paint.
- * @param {Storage} storage
+ * @param {Kept} kept
  */
-export function themeButton(storage) {
+export function themeButton(kept) {
   const button = byId("theme");
   const root = document.documentElement;
   const show = () => {
@@ -85,7 +87,7 @@ export function themeButton(storage) {
     const theme = THEMES[(at + 1) % THEMES.length] ?? "system";
     if (theme === "system") delete root.dataset.theme;
     else root.dataset.theme = theme;
-    storage.setItem("theme", theme);
+    kept.set("theme", theme);
     show();
   });
   show();

@@ -1,8 +1,9 @@
 /**
  * Where people write: grows with its text, keeps drafts, knows when Enter is not Enter.
  *
- * @import { Agent, Intents, KeyValue } from "../types.js"
+ * @import { Agent, Intents } from "../types.js"
  * @import { Conversation } from "../model/conversation.js"
+ * @import { Kept } from "../model/kept.js"
  */
 
 import { MAX_MESSAGE_CHARS } from "../protocol.js";
@@ -12,13 +13,16 @@ import { byId, setText } from "./dom.js";
  * @typedef {object} Needs
  * @property {Conversation} conversation
  * @property {Intents} intents
- * @property {KeyValue} storage
+ * @property {Kept} kept
  * @property {string} sessionId
  * @property {Agent[]} agents
  */
 
 /** The tallest it grows, in pixels; then it scrolls. */
 const TALLEST = 240;
+
+/** From this length on it is said how long the message is. */
+const NEARLY = MAX_MESSAGE_CHARS * 0.9;
 
 export class Composer {
   #needs;
@@ -33,10 +37,10 @@ export class Composer {
   /** @param {Needs} needs */
   constructor(needs) {
     this.#needs = needs;
-    this.#text.value ||= needs.storage.getItem(this.#draftKey) ?? "";
-    this.#reasoning.checked = needs.storage.getItem("reasoning") !== "off";
+    this.#text.value ||= needs.kept.get(this.#draftKey) ?? "";
+    this.#reasoning.checked = needs.kept.get("reasoning") ?? true;
     this.#listen();
-    this.#describeAgent();
+    this.#describe();
     this.#grow();
     this.update();
     needs.conversation.subscribe(() => this.update());
@@ -53,7 +57,7 @@ export class Composer {
   /** Stop is there while something runs. */
   update() {
     this.#stop.hidden = !this.#needs.conversation.active;
-    this.#send.disabled = this.#text.value.trim() === "";
+    this.#send.disabled = this.#text.value.trim() === "" || this.#isTooLong;
   }
 
   focus() {
@@ -61,11 +65,12 @@ export class Composer {
   }
 
   /**
-   * Put text into an empty composer: a withdrawn message comes back here.
+   * Put text before what is being written: a withdrawn message comes back here.
    * @param {string} text
    */
   offer(text) {
-    if (this.#text.value.trim() === "") this.#set(text);
+    const draft = this.#text.value.trim();
+    this.#set(draft ? `${text}\n\n${draft}` : text);
     this.focus();
   }
 
@@ -81,10 +86,9 @@ export class Composer {
     this.#text.addEventListener("input", () => this.#edited());
     this.#text.addEventListener("keydown", (event) => this.#pressed(event));
     this.#stop.addEventListener("click", () => this.#stopActive());
-    this.#agent.addEventListener("change", () => this.#describeAgent());
+    this.#agent.addEventListener("change", () => this.#describe());
     this.#reasoning.addEventListener("change", () => {
-      const value = this.#reasoning.checked ? "on" : "off";
-      this.#needs.storage.setItem("reasoning", value);
+      this.#needs.kept.set("reasoning", this.#reasoning.checked);
     });
   }
 
@@ -101,9 +105,8 @@ export class Composer {
   #submit() {
     // Half a character (a lone surrogate) is nothing that could be sent or stored.
     const message = this.#text.value.trim().replace(/\p{Cs}/gu, "\ufffd");
-    if (message === "" || [...message].length > MAX_MESSAGE_CHARS) return;
-    this.#needs.intents.send(message);
-    this.#set("");
+    if (message === "" || this.#isTooLong) return;
+    if (this.#needs.intents.send(message)) this.#set("");
     this.focus();
   }
 
@@ -119,27 +122,31 @@ export class Composer {
   }
 
   #edited() {
-    const { storage } = this.#needs;
-    const text = this.#text.value;
-    if (text) storage.setItem(this.#draftKey, text);
-    else storage.removeItem(this.#draftKey);
-    const isLong = text.length > MAX_MESSAGE_CHARS;
-    this.#text.setCustomValidity(isLong ? "This message is too long." : "");
-    this.#describeLength(text.length);
+    this.#needs.kept.set(this.#draftKey, this.#text.value || null);
+    this.#describe();
     this.#grow();
     this.update();
   }
 
-  /** @param {number} length */
-  #describeLength(length) {
-    if (length < MAX_MESSAGE_CHARS * 0.9) return this.#describeAgent();
-    const counts = [length, MAX_MESSAGE_CHARS].map((n) => n.toLocaleString("en"));
-    setText(this.#hint, `${counts.join(" of ")} characters`);
+  /** As the server counts: characters, not UTF-16 units. */
+  get #length() {
+    const { length } = this.#text.value;
+    return length < NEARLY ? length : [...this.#text.value.trim()].length;
   }
 
-  #describeAgent() {
+  get #isTooLong() {
+    return this.#length > MAX_MESSAGE_CHARS;
+  }
+
+  /** What there is to know: how long the message may be, or what the agent does. */
+  #describe() {
     const agent = this.#needs.agents.find(({ name }) => name === this.#agent.value);
-    setText(this.#hint, agent?.description ?? "");
+    const length = this.#length;
+    const counts = [length, MAX_MESSAGE_CHARS].map((n) => n.toLocaleString("en"));
+    const count = `${this.#isTooLong ? "Too long: " : ""}${counts.join(" of ")} characters`;
+    setText(this.#hint, length < NEARLY ? (agent?.description ?? "") : count);
+    this.#hint.classList.toggle("is-wrong", this.#isTooLong);
+    this.#text.ariaInvalid = String(this.#isTooLong);
   }
 
   #grow() {

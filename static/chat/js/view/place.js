@@ -2,7 +2,7 @@
  * Where a reader is, in words that outlive the page: which part of which run, and how
  * far below the top of the view. `first_paint.js` reads what `keepPlace` wrote.
  *
- * @import { KeyValue } from "../types.js"
+ * @import { Kept } from "../model/kept.js"
  */
 
 /**
@@ -78,33 +78,24 @@ export function distance(scroller, element) {
 }
 
 /**
- * @param {KeyValue} storage
+ * @param {Kept} kept
  * @param {Place | null} place null: at the end
  */
-export function keepPlace(storage, place) {
-  try {
-    if (place) storage.setItem(keyOf(), JSON.stringify(place));
-    else storage.removeItem(keyOf());
-  } catch {
-    // Then a reload starts at the end.
-  }
+export function keepPlace(kept, place) {
+  kept.set(keyOf(), place);
 }
 
 /**
  * Where the reader was, if this page is the same one once more.
- * @param {KeyValue} storage
+ * @param {Kept} kept
  * @returns {Place | null}
  */
-export function keptPlace(storage) {
+export function keptPlace(kept) {
   const [entry] = performance.getEntriesByType("navigation");
   if (/** @type {PerformanceNavigationTiming} */ (entry)?.type === "navigate") {
     return null;
   }
-  try {
-    return JSON.parse(storage.getItem(keyOf()) ?? "null");
-  } catch {
-    return null;
-  }
+  return kept.get(keyOf());
 }
 
 function keyOf() {

@@ -2,9 +2,10 @@
  * The transcript: runs, and the messages that wait; painted from what changed.
  *
  * @import {
- *   Connection, Intents, KeyValue, OutboxItem, Panel, Readable,
+ *   Connection, Intents, OutboxItem, Panel, Readable,
  * } from "../../types.js"
  * @import { Conversation } from "../../model/conversation.js"
+ * @import { Kept } from "../../model/kept.js"
  */
 
 import { delegate, setChildren } from "../dom.js";
@@ -25,8 +26,8 @@ import { RunView } from "../transcript/run.js";
  * @property {Readable<Connection>} connection
  * @property {Intents} intents
  * @property {(panel: Panel<any>) => void} requestPaint
- * @property {KeyValue} storage
- * @property {KeyValue} tabStorage
+ * @property {Kept} kept
+ * @property {Kept} keptByTab
  * @property {string} sessionId
  * @property {() => number} now
  * @property {HTMLElement} scroller
@@ -69,12 +70,12 @@ export class TranscriptPanel {
     for (const run of needs.conversation.runs) this.#changed.add(run.run);
     this.#follow = new Follow(needs.scroller, root, needs.newBelow);
     const context = {
-      folds: new Folds(needs.storage, needs.sessionId),
+      folds: new Folds(needs.kept, needs.sessionId),
       now: needs.now,
     };
     this.#context = context;
     this.#seek = new Seek(needs, this.#follow);
-    const place = keptPlace(needs.tabStorage);
+    const place = keptPlace(needs.keptByTab);
     if (place) this.#seek.toPlace(place);
     else this.#seek.toLink(location.hash);
     this.update();
@@ -199,8 +200,8 @@ export class TranscriptPanel {
   /** For a reload. */
   #keepPlace() {
     if (!this.#needs || !this.#seek?.isOver) return;
-    const { scroller, tabStorage } = this.#needs;
-    keepPlace(tabStorage, this.#follow?.isFollowing ? null : placeIn(scroller));
+    const { scroller, keptByTab } = this.#needs;
+    keepPlace(keptByTab, this.#follow?.isFollowing ? null : placeIn(scroller));
   }
 }
 

@@ -2,25 +2,25 @@
  * Which cards a reader opened or closed; what the reader did not touch follows the rule
  * "open while running, closed when done". Survives reload, within bounds.
  *
- * @import { KeyValue } from "../../types.js"
+ * @import { Kept } from "../../model/kept.js"
  */
 
 const LIMIT = 500;
 
 export class Folds {
-  #storage;
+  #kept;
   #key;
   /** @type {Map<string, boolean>} */
   #chosen;
 
   /**
-   * @param {KeyValue} storage
+   * @param {Kept} kept
    * @param {string} sessionId
    */
-  constructor(storage, sessionId) {
-    this.#storage = storage;
+  constructor(kept, sessionId) {
+    this.#kept = kept;
     this.#key = `folds:${sessionId}`;
-    this.#chosen = new Map(read(storage, this.#key));
+    this.#chosen = new Map(kept.list(this.#key));
   }
 
   /** @param {string} id of the card's element */
@@ -35,26 +35,7 @@ export class Folds {
   choose(id, isOpen) {
     this.#chosen.delete(id);
     this.#chosen.set(id, isOpen);
-    const kept = [...this.#chosen].slice(-LIMIT);
-    this.#chosen = new Map(kept);
-    try {
-      this.#storage.setItem(this.#key, JSON.stringify(kept));
-    } catch {
-      // Kept as long as the page.
-    }
-  }
-}
-
-/**
- * @param {KeyValue} storage
- * @param {string} key
- * @returns {[string, boolean][]}
- */
-function read(storage, key) {
-  try {
-    const value = JSON.parse(storage.getItem(key) ?? "[]");
-    return Array.isArray(value) ? value : [];
-  } catch {
-    return [];
+    this.#chosen = new Map([...this.#chosen].slice(-LIMIT));
+    this.#kept.set(this.#key, [...this.#chosen]);
   }
 }
