@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import render, resolve_url
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.csrf import ensure_csrf_cookie
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 from msgspec import to_builtins
 
 from chat import identity, store
@@ -20,6 +23,7 @@ from chat.agents import registry
 from chat.models import Session
 from chat.protocol import HEARTBEAT_INTERVAL, SNAPSHOT_RUNS
 from chat.store import NotYoursError
+from reasoning_site import csp
 
 
 @require_safe
@@ -36,6 +40,25 @@ def new_chat(request: HttpRequest) -> HttpResponse:
 def chat(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """The page of a session. One that is somebody else's is not there."""
     return _page(request, session_id)
+
+
+@require_POST
+@xframe_options_sameorigin
+def image(request: HttpRequest) -> HttpResponse:
+    """A page with one image from elsewhere, for a frame of the chat page.
+
+    Only a person's press gets here (POST with the CSRF token): markup that a model
+    might smuggle into the page could not. `address`: http or https, else 400.
+    """
+    address = request.POST.get("address", "")
+    if urlsplit(address).scheme not in {"http", "https"}:
+        return HttpResponseBadRequest("Not the address of an image.")
+    nonce = secrets.token_urlsafe(16)
+    context = {"address": address, "alt": request.POST.get("alt"), "nonce": nonce}
+    response = render(request, "chat/image.html", context)
+    response.headers[csp.HEADER] = csp.image_policy(nonce)
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
 
 
 def _page(request: HttpRequest, session_id: UUID) -> HttpResponse:
@@ -75,6 +98,10 @@ def _config(
         "user": {"name": user.get_username()} if user.is_authenticated else None,
         "signed_in": user.is_authenticated,
         "login_url": resolve_url(settings.LOGIN_URL),
-        "urls": {"sessions": reverse("sessions"), "chat": "/chat/"},
+        "urls": {
+            "sessions": reverse("sessions"),
+            "chat": "/chat/",
+            "image": reverse("image"),
+        },
         "heartbeat_interval": HEARTBEAT_INTERVAL,
     }

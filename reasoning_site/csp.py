@@ -19,7 +19,12 @@ HEADER = "Content-Security-Policy"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "font-src 'self'; connect-src {connect}; manifest-src 'self'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'"
+    "form-action 'self'; frame-src 'self'; frame-ancestors 'none'"
+)
+# Of the frame in which somebody asked for one image (chat.views.image).
+_IMAGE_POLICY = (
+    "sandbox; default-src 'none'; img-src http: https:; style-src 'nonce-{nonce}'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 _TRUSTED_TYPES = "; require-trusted-types-for 'script'"
 
@@ -48,6 +53,11 @@ def policy(request: HttpRequest) -> str:
     if not request.path.startswith(reverse("admin:index")):
         value += _TRUSTED_TYPES
     return value
+
+
+def image_policy(nonce: str) -> str:
+    """The policy for a page that shows an image from elsewhere, and does no more."""
+    return _IMAGE_POLICY.format(nonce=nonce)
 
 
 def _with_policy(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

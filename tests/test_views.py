@@ -137,3 +137,31 @@ def test_nothing_on_the_page_runs_but_our_files(client: Client) -> None:
     inline = re.findall(r"<script(?![^>]*(?:src=|application/json|importmap))", page)
     assert inline == []
     assert re.findall(r"\son\w+\s*=|\sstyle\s*=|<style", page) == []
+
+
+def test_an_image_from_elsewhere_has_a_page_that_can_do_nothing_else(
+    client: Client,
+) -> None:
+    asked = {"address": 'https://a.example/"><script>', "alt": "<b>"}
+    response = client.post("/image", asked)
+    html = response.content.decode()
+    assert 'src="https://a.example/&quot;&gt;&lt;script&gt;"' in html
+    assert "<b>" not in html
+    policy = response.headers["Content-Security-Policy"]
+    assert policy.startswith("sandbox; default-src 'none'; img-src http: https:;")
+    assert "script-src" not in policy
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
+
+
+@pytest.mark.parametrize("address", ["", "javascript:alert(1)", "data:text/html,x"])
+def test_what_is_no_address_of_an_image_is_refused(
+    client: Client, address: str
+) -> None:
+    assert client.post("/image", {"address": address}).status_code == 400
+
+
+def test_an_image_is_shown_only_where_somebody_pressed() -> None:
+    stranger = Client(enforce_csrf_checks=True)
+    assert stranger.get("/image", {"address": "https://a/"}).status_code == 405
+    assert stranger.post("/image", {"address": "https://a/"}).status_code == 403

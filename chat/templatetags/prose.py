@@ -62,7 +62,7 @@ class Renderer(RendererHTML):
         return format_html(
             '<a class="remote-image" href="{0}" {1}><span aria-hidden="true">🖼 </span>'
             '<span>{2}</span><span class="link-place"> {0}</span>'
-            '<span class="remote-image__how">Not loaded. Open in a new tab</span></a>',
+            '<span class="remote-image__how">Not loaded. Press to load</span></a>',
             address,
             OUTSIDE,
             alt or "Image",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.drive import Chat, Screens
 from tests.browser.states import MODEL
@@ -135,3 +135,40 @@ def test_a_table_of_10000_rows(screens: Screens, model: ModelServer) -> None:
     chat.page.get_by_role("button", name="more of 9,800 rows").click()
     expect(rows).to_have_count(2200)
     assert_harmless(chat)
+
+
+def test_a_remote_image_loads_when_asked_for_and_nothing_else(
+    screens: Screens, model: ModelServer
+) -> None:
+    """In a frame of its own; the page itself still loads nothing from elsewhere."""
+    picture = f"{EVIL}/picture.svg"
+    linked = f"[![f]({EVIL}/f.png)](https://example.com/)"
+    play(model, [{"text": f"![A picture]({picture})\n\n{linked}"}])
+    chat = screens.chat().open().say("Go").finished()
+    asked: list[tuple[str, str | None]] = []
+
+    def serve(route: Route) -> None:
+        asked.append((route.request.url, route.request.header_value("referer")))
+        svg = (
+            '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="30">'
+            "<script>alert(1)</script></svg>"
+        )
+        route.fulfill(body=svg, content_type="image/svg+xml")
+
+    chat.page.route(f"{EVIL}/**", serve)
+    button = chat.page.locator(".remote-image").first
+    expect(button).to_contain_text(picture)
+    assert_harmless(chat)
+    button.focus()
+    chat.page.keyboard.press("Enter")
+    frame = chat.page.frame_locator(".remote-frame")
+    shown = frame.get_by_role("img", name="A picture")
+    expect(shown).to_have_js_property("naturalWidth", 40)
+    assert asked == [(picture, None)]
+    expect(button).to_be_focused()
+    chat.page.keyboard.press("Enter")
+    expect(chat.page.locator(".remote-frame")).to_have_count(0)
+    assert chat.page.locator("#transcript a").get_attribute("href") == (
+        "https://example.com/"
+    )
+    assert not chat.wrongs, chat.wrongs

@@ -207,6 +207,7 @@ transcript.mount(byId("transcript"), {
   outbox: outbox.items,
   connection: socket.connection,
   intents,
+  imagePage: { url: config.urls.image, csrfToken },
   requestPaint,
   kept,
   keptByTab,

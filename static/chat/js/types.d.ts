@@ -212,7 +212,7 @@ export interface Config {
   login_url: string;
   signed_in: boolean;
   new: boolean;
-  urls: { sessions: string; chat: string };
+  urls: { sessions: string; chat: string; image: string };
   heartbeat_interval: number;
 }
 

@@ -1,9 +1,9 @@
 /**
- * Addresses. A link shows where it goes; a remote image is a link, for to load it would
- * tell its server what the answer says.
+ * Addresses. A link shows where it goes; a remote image is shown when asked for, since to
+ * load it would tell its server what the answer says.
  */
 
-import { h } from "../dom.js";
+import { button, h } from "../dom.js";
 
 const SCHEMES = new Set(["http:", "https:", "mailto:"]);
 const INLINE_IMAGE = /^data:image\/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]+$/;
@@ -25,10 +25,15 @@ export function safeUrl(address) {
  * A link around `children`, or the children alone where the address is not safe.
  * @param {string} address
  * @param {Node[]} children
+ * @returns {HTMLElement}
  */
 export function link(address, children) {
   const url = safeUrl(address);
   if (!url) return h("span", { class: "no-link", title: address }, ...children);
+  if (children.some(isRemoteImage)) {
+    // A button inside a link would be both: the link comes after it.
+    return h("span", {}, ...children, " ", link(address, []));
+  }
   const anchor = h(
     "a",
     {
@@ -54,19 +59,24 @@ export function image(address, alt) {
   if (isInlineImage(address)) return h("img", { src: address, alt });
   const url = safeUrl(address);
   if (!url) return h("span", { class: "no-link", title: address }, alt || address);
-  return h(
-    "a",
-    {
-      class: "remote-image",
-      href: url.href,
-      target: "_blank",
-      rel: "noopener noreferrer nofollow",
-    },
+  const press = button("", "load-image", {
+    class: "remote-image",
+    "data-address": url.href,
+    "data-alt": alt,
+    "aria-expanded": "false",
+  });
+  press.append(
     h("span", { "aria-hidden": "true" }, "🖼 "),
     h("span", {}, alt || "Image"),
     h("span", { class: "link-place" }, ` ${url.href}`),
-    h("span", { class: "remote-image__how" }, "Not loaded. Open in a new tab"),
+    h("span", { class: "remote-image__how" }, "Not loaded. Press to load"),
   );
+  return press;
+}
+
+/** @param {Node} node */
+function isRemoteImage(node) {
+  return node instanceof HTMLElement && node.matches(".remote-image");
 }
 
 /** @param {string} address */

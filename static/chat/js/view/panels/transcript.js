@@ -6,12 +6,14 @@
  * } from "../../types.js"
  * @import { Conversation } from "../../model/conversation.js"
  * @import { Kept } from "../../model/kept.js"
+ * @import { ImagePage } from "../remote_image.js"
  */
 
 import { delegate, setChildren } from "../dom.js";
 import { Follow } from "../follow.js";
 import { showMoreRows } from "../markdown/table.js";
 import { keepPlace, keptPlace, placeIn } from "../place.js";
+import { toggleImage } from "../remote_image.js";
 import { Seek } from "../seek.js";
 import { copies } from "../transcript/copy.js";
 import { Folds } from "../transcript/fold.js";
@@ -25,6 +27,7 @@ import { RunView } from "../transcript/run.js";
  * @property {Readable<OutboxItem[]>} outbox
  * @property {Readable<Connection>} connection
  * @property {Intents} intents
+ * @property {ImagePage} imagePage
  * @property {(panel: Panel<any>) => void} requestPaint
  * @property {Kept} kept
  * @property {Kept} keptByTab
@@ -139,7 +142,11 @@ export class TranscriptPanel {
       }),
       outbox.subscribe(repaint),
       connection.subscribe(repaint),
-      delegate(root, { ...handlers(intents), ...copies(intents) }),
+      delegate(root, {
+        ...handlers(intents),
+        ...copies(intents),
+        "load-image": (button) => toggleImage(button, needs.imagePage),
+      }),
       summaries,
       () => this.#topSeen?.disconnect(),
     ];
