@@ -58,7 +58,8 @@ chaos: $(DEV) ## break everything while it runs (SEEDS="1 2 3 4 5")
 	python -m tests.chaos --seed $(or $(SEEDS),1 2 3 4 5)
 
 .PHONY: screenshots
-screenshots: $(DEV) system ## photograph the real page into docs/screenshots
+screenshots: $(DEV) ## photograph the real page into docs/screenshots
+	@scripts/install-system.sh fonts
 	python scripts/screenshots.py
 
 .PHONY: bench-page

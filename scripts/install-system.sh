@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the programs that the tests drive and no package registry has: browsers, nginx.
+# Installs what no package registry has: the browsers and nginx that the tests drive, and
+# with `fonts` those that screenshots need besides.
 set -euo pipefail
 
 stop() {
@@ -18,6 +19,10 @@ missing=()
 has "${CHROMIUM:-chromium}" chromium-browser google-chrome || missing+=(chromium)
 has firefox-esr firefox || missing+=(firefox-esr)
 has nginx /usr/sbin/nginx || missing+=(nginx)
+if [ "${1:-}" = fonts ] && has fc-list; then
+    fc-list | grep -qi emoji || missing+=(fonts-noto-color-emoji)
+    [ -n "$(fc-list :lang=zh)" ] || missing+=(fonts-wqy-zenhei)
+fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 has apt-get || stop "please install ${missing[*]} with this system's package manager."

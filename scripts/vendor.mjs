@@ -3,7 +3,7 @@
  * with their licences. Versions are pinned in package.json: `npm ci && npm run vendor`.
  */
 
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 
@@ -36,22 +36,55 @@ const PARTS = [
     file: "dist/katex.mjs",
     licence: "LICENSE",
     types: 'export { default } from "katex";\n',
+    // The policy forbids style attributes, and allows scripts to set styles.
+    patch: [
+      "node.setAttribute(attr, this.attributes[attr]);",
+      'if (attr === "style") node.style.cssText = this.attributes[attr];\n' +
+        "      else node.setAttribute(attr, this.attributes[attr]);",
+    ],
+    style: "dist/katex.css",
+    fonts: "dist/fonts",
   },
 ];
 
 /** The hashing of static files follows source map comments, and there are no maps. */
 const withoutSourceMap = (text) => text.replace(/^\/\/[#@] sourceMappingURL=.*$/gm, "");
 
-async function vendor({ name, as = name, file, licence, types }) {
+/** Every browser we serve reads WOFF2. */
+const withoutOldFonts = (text) =>
+  text.replace(/, url\([^)]*\.(?:woff|ttf)\) format\("[^"]*"\)/g, "");
+
+/** What is patched must be there to be patched. */
+function patched(code, [from, to]) {
+  if (!code.includes(from)) throw new Error(`Nothing to patch: ${from}`);
+  return code.replaceAll(from, to);
+}
+
+/** A part's style sheet, with the fonts that it names. */
+async function vendorStyle(folder, as, style, fonts) {
+  const css = withoutOldFonts(await readFile(path.join(folder, style), "utf8"));
+  await writeFile(path.join(TARGET, `${as}.css`), css);
+  await mkdir(path.join(TARGET, "fonts"));
+  for (const font of await readdir(path.join(folder, fonts))) {
+    if (font.endsWith(".woff2")) {
+      await copyFile(path.join(folder, fonts, font), path.join(TARGET, "fonts", font));
+    }
+  }
+}
+
+async function vendor({ name, as = name, file, licence, types, patch, style, fonts }) {
   const folder = path.join(ROOT, "node_modules", name);
   const { version, license } = require(path.join(folder, "package.json"));
   const code = withoutSourceMap(await readFile(path.join(folder, file), "utf8"));
-  await writeFile(path.join(TARGET, `${as}.js`), `${code.trimEnd()}\n`);
+  const text = patch ? patched(code, patch) : code;
+  await writeFile(path.join(TARGET, `${as}.js`), `${text.trimEnd()}\n`);
   await writeFile(path.join(TARGET, `${as}.d.ts`), types);
-  const text = await readFile(path.join(folder, licence), "utf8");
-  await writeFile(path.join(TARGET, `${as}.LICENSE.txt`), text);
+  if (style) await vendorStyle(folder, as, style, fonts);
+  const terms = await readFile(path.join(folder, licence), "utf8");
+  await writeFile(path.join(TARGET, `${as}.LICENSE.txt`), terms);
   console.log(`${as} ${version} (${license})`);
-  return `| ${as}.js | ${name} | ${version} | ${license} |`;
+  const also = style ? `, ${as}.css, fonts` : "";
+  return `| ${as}.js${also} | ${name} | ${version} | ${license} |`;
 }
 
 await rm(TARGET, { recursive: true, force: true });

@@ -42,6 +42,7 @@ LINKS = [
     f"<{EVIL}/auto>",
     f"$\\includegraphics{{{EVIL}/tex}} \\href{{javascript:alert(1)}}{{x}}$",
     "$$\\def\\x{\\x\\x}\\x$$",
+    "$$\\vec{v} \\fcolorbox{red}{blue}{x} \\rule{1000em}{1000em} \\text{<b>}$$",
     "```html\n<img src=x onerror=alert(1)>\n```",
     "`" * 5000 + "[" * 5000 + "*" * 5000 + ">" * 3000,
 ]
@@ -64,9 +65,10 @@ def assert_harmless(chat: Chat) -> None:
     forbidden = (
         "script, iframe, object, embed, form, svg, style, link, meta, base, input"
     )
-    found = chat.page.locator(f"#transcript :is({forbidden})").count()
-    assert found == 0
-    assert chat.page.locator("#transcript [style], #transcript [onerror]").count() == 0
+    # KaTeX draws roots and arrows with elements that it makes itself.
+    ours = "#transcript :not(.katex *)"
+    assert chat.page.locator(f"{ours}:is({forbidden})").count() == 0
+    assert chat.page.locator(f"{ours}[style], #transcript [onerror]").count() == 0
     addresses: list[str] = chat.page.evaluate(
         "() => [...document.querySelectorAll('#transcript a')].map((a) => a.protocol)"
     )

@@ -1019,7 +1019,8 @@ var toNode = function toNode(tagName) {
   Object.assign(node.style, this.style);
   // Apply attributes
   for (var attr of Object.keys(this.attributes)) {
-    node.setAttribute(attr, this.attributes[attr]);
+    if (attr === "style") node.style.cssText = this.attributes[attr];
+      else node.setAttribute(attr, this.attributes[attr]);
   }
   // Append the children, also as HTML nodes
   for (var i = 0; i < this.children.length; i++) {
@@ -1308,7 +1309,8 @@ class SvgNode {
     var node = document.createElementNS(svgNS, "svg");
     // Apply attributes
     for (var attr of Object.keys(this.attributes)) {
-      node.setAttribute(attr, this.attributes[attr]);
+      if (attr === "style") node.style.cssText = this.attributes[attr];
+      else node.setAttribute(attr, this.attributes[attr]);
     }
     for (var i = 0; i < this.children.length; i++) {
       node.appendChild(this.children[i].toNode());
@@ -1364,7 +1366,8 @@ class LineNode {
     var node = document.createElementNS(svgNS, "line");
     // Apply attributes
     for (var attr of Object.keys(this.attributes)) {
-      node.setAttribute(attr, this.attributes[attr]);
+      if (attr === "style") node.style.cssText = this.attributes[attr];
+      else node.setAttribute(attr, this.attributes[attr]);
     }
     return node;
   }
@@ -5810,7 +5813,8 @@ class MathNode {
     var node = document.createElementNS("http://www.w3.org/1998/Math/MathML", this.type);
     for (var attr in this.attributes) {
       if (Object.prototype.hasOwnProperty.call(this.attributes, attr)) {
-        node.setAttribute(attr, this.attributes[attr]);
+        if (attr === "style") node.style.cssText = this.attributes[attr];
+      else node.setAttribute(attr, this.attributes[attr]);
       }
     }
     if (this.classes.length > 0) {

@@ -3,7 +3,8 @@
  * shown meanwhile is the plain text.
  */
 
-import { formula, highlighted } from "./purify.js";
+import { byId, h } from "../dom.js";
+import { highlighted } from "./purify.js";
 
 const CODE_LIMIT = 30_000;
 const FORMULA_LIMIT = 2_000;
@@ -27,25 +28,41 @@ export async function highlight(code, language) {
 }
 
 /**
- * Set a formula in place of its source.
+ * Set a formula in place of its source. KaTeX builds elements, never HTML, and sets their
+ * styles one by one, as the policy allows.
  * @param {HTMLElement} element
  * @param {string} source
  * @param {boolean} isBlock
  */
 export async function setFormula(element, source, isBlock) {
   if (source.length > FORMULA_LIMIT) return;
+  const set = h("span");
   try {
     const { default: katex } = await import("../../../vendor/katex.js");
-    const html = katex.renderToString(source, {
-      output: "mathml",
+    await formulaStyle();
+    katex.render(source, set, {
       displayMode: isBlock,
       strict: "ignore",
       trust: false,
       maxExpand: 200,
       maxSize: 20,
     });
-    element.replaceChildren(formula(html));
+    element.replaceChildren(...set.childNodes);
   } catch {
     // No formula, or no library: the source is shown as it is.
   }
+}
+
+/** @type {Promise<unknown> | undefined} */
+let styled;
+
+/** The style sheet of formulas, which the page names and does not load. */
+function formulaStyle() {
+  styled ??= new Promise((resolve, reject) => {
+    const sheet = /** @type {HTMLLinkElement} */ (byId("formula-style"));
+    sheet.onload = resolve;
+    sheet.onerror = reject;
+    sheet.disabled = false;
+  });
+  return styled;
 }
