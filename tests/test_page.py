@@ -8,7 +8,7 @@ from django.template.loader import render_to_string
 
 from chat.templatetags import modules
 from chat.templatetags.prose import prose
-from chat.templatetags.transcript import cards, duration, gist, one_line
+from chat.templatetags.transcript import cards, duration, gist, one_line, status
 from tests.browser.test_hostile import CORPUS
 
 STEP = {"iteration": 1, "timestamp": 1.0, "status": "ok", "duration_ms": 12}
@@ -79,6 +79,20 @@ def test_a_tools_use_and_its_result_are_one_card() -> None:
         for card in cards(steps)
     ]
     assert found == [("a", "A"), ("b", "B"), (None, "Z")]
+
+
+def test_a_tools_card_runs_until_there_is_or_will_be_no_result() -> None:
+    """As on the script's cards."""
+    use = {**STEP, "type": "tool_use", "status": "ok"}
+    result = {**STEP, "type": "tool_result", "status": "running"}
+    alone = {"use": use, "result": None}
+    assert status(alone, "running") == "running"
+    assert status(alone, "finished") == "ok"
+    stopped = {"use": {**use, "status": "stopped"}, "result": None}
+    assert status(stopped, "running") == "stopped"
+    assert status({"use": use, "result": result}, "running") == "running"
+    failed = {"use": use, "result": {**result, "status": "error"}}
+    assert status(failed, "running") == "error"
 
 
 def test_lines_say_what_happened() -> None:

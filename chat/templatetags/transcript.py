@@ -70,6 +70,17 @@ def _pair(found: list[Card], result: Step) -> Card | None:
 
 
 @register.filter
+def status(card: Card, run_status: str) -> str:
+    """Of a tool's card: running until there is a result, or will be none any more."""
+    step: Step = card["result"] or card["use"]
+    of_step = str(step["status"])
+    if run_status == "finished":
+        return of_step
+    is_ended = step["type"] == "tool_result" or of_step != "ok"
+    return of_step if is_ended else "running"
+
+
+@register.filter
 def icon(step: Step) -> str:
     """The sign of the step's type."""
     return ICONS[step["type"]]

@@ -71,7 +71,7 @@ def test_offline_says_so_and_comes_back_at_once(screens: Screens) -> None:
     context = chat.page.context
     context.set_offline(True)
     with chat.line.cut():
-        expect(chat.page.locator("#connection")).to_have_text("Offline")
+        expect(chat.page.locator("#connection [data-text]")).to_have_text("Offline")
     context.set_offline(False)
     chat.live()
     chat.say("[scenario hello]").finished()

@@ -219,3 +219,35 @@ def test_the_first_paint_is_the_servers_and_nothing_jumps(
         for side in ("x", "y", "width", "height"):
             assert abs(with_script[side] - without[side]) <= 2, (part, side)
     expect(page.locator(".prose li")).to_have_count(2)
+
+
+def test_a_call_that_is_stopped_does_not_run_for_ever(
+    screens: Screens, model: ModelServer
+) -> None:
+    """Nor after a reload: there will be no result."""
+    start = {"name": "calculator", "arguments": '{"expression": "(700'}
+    call = {"index": 0, "id": "c1", "type": "function", "function": start}
+    model.add(MODEL, [{"delta": {"tool_calls": [call]}}, {"wait": "stopped-call"}])
+    chat = screens.chat().open().say("Go")
+    card = chat.page.locator(".card--tool")
+    expect(card).to_have_attribute("data-status", "running")
+    chat.page.click("#stop")
+    chat.finished()
+    expect(card).to_have_attribute("data-status", "stopped")
+    expect(card.locator("details")).not_to_have_attribute("open", "")
+    chat.reload()
+    expect(card).to_have_attribute("data-status", "stopped")
+    model.release("stopped-call")
+    chat.assert_clean()
+
+
+def test_an_answer_nested_without_end_harms_nothing(
+    screens: Screens, model: ModelServer
+) -> None:
+    """A model that loops: the page goes on, and opens again."""
+    model.add(MODEL, [{"text": ">" * 4_000 + "\n\n" + "- " * 4_000 + "x"}])
+    chat = screens.chat().open().say("Go").finished()
+    chat.say("[scenario hello]").finished(2)
+    chat.reload()
+    expect(chat.page.locator("#run-2 .prose")).to_contain_text("Hello")
+    chat.assert_clean()

@@ -214,3 +214,18 @@ test("money is not mathematics", () => {
   assert.equal(html("It costs $5 and $6.").querySelector(".formula"), null);
   assert.equal(html("So $x^2$ it is.").querySelector(".formula")?.textContent, "x^2");
 });
+
+test("text nested deeper than can be read is shown as it is", () => {
+  for (const [piece, count] of /** @type {const} */ ([
+    [">", 3_000],
+    ["- ", 3_000],
+    ["1. ", 3_000],
+    ["*", 20_000],
+    ["[", 20_000],
+  ])) {
+    const source = `before\n\n${piece.repeat(count)}a${"*".repeat(count)}`;
+    assert.ok(html(source).textContent?.includes("before"));
+    const live = new MarkdownStream(document.createElement("div"), () => 0);
+    while (!live.update(source, true));
+  }
+});

@@ -136,6 +136,22 @@ test("digests prove what is held, and a wrong one is told of", async () => {
   await proof.settled();
   assert.deepEqual(wrong, [2]);
   assert.deepEqual(proof.state.get(), { steps: 1, wrong: 1, isPossible: true });
+  // Fetched afresh, and still wrong: then it is stored wrong, and no reason to go on.
+  proof.check(2);
+  await proof.settled();
+  proof.check(2);
+  await proof.settled();
+  assert.deepEqual(wrong, [2]);
+  bad.content = "héllo";
+  bad.digest = good.digest ?? "";
+  conversation.forget(2);
+  conversation.merge([{ ...finishedRun(2), steps: [{ ...bad, digest: "another" }] }]);
+  proof.check(2);
+  conversation.forget(2);
+  conversation.merge([{ ...finishedRun(2), steps: [bad] }]);
+  proof.check(2);
+  await proof.settled();
+  assert.deepEqual(proof.state.get(), { steps: 2, wrong: 0, isPossible: true });
 });
 
 test("a store tells at once, then of changes only, until it is told to stop", () => {

@@ -337,3 +337,51 @@ test("what is proved wrong is fetched afresh", () => {
   room.heal(1);
   assert.deepEqual(conversation.get(1), stored(1));
 });
+
+test("a run to be stopped is stopped though the line broke just then", () => {
+  connect();
+  server.log(1, story().slice(0, 4));
+  server.send("events", { run: 1, events: story().slice(0, 4) });
+  server.on.interrupt = () => {};
+  assert.ok(room.stop(1));
+  server.closeConnection(1006);
+  clock.tick(500);
+  server.open();
+  assert.deepEqual(
+    server.commands("interrupt").map(({ payload }) => payload),
+    [
+      { run: 1, seen: 4 },
+      { run: 1, seen: 4 },
+    ],
+  );
+  server.send("events", { run: 1, events: story().slice(4) });
+  server.closeConnection(1006);
+  clock.tick(500);
+  server.open();
+  assert.equal(server.commands("interrupt").length, 2);
+});
+
+test("a retry pressed twice is one", () => {
+  connect();
+  conversation.merge([finishedRun(1)]);
+  server.on.retry = () => {};
+  assert.ok(room.retry(1));
+  assert.ok(room.retry(1));
+  assert.equal(server.commands("retry").length, 1);
+  server.send("events", { run: 2, events: [created("q")] });
+  assert.ok(room.retry(1));
+  assert.equal(server.commands("retry").length, 2);
+});
+
+test("the oldest run comes back after it was fetched afresh", () => {
+  conversation.merge([finishedRun(3), finishedRun(4)]);
+  connect();
+  server.logs.set(3, []);
+  server.on.subscribe = () =>
+    server.send("snapshot", { session: null, runs: [finishedRun(2), finishedRun(3)] });
+  room.heal(3);
+  assert.deepEqual(
+    conversation.runs.map(({ run }) => run),
+    [3, 4],
+  );
+});

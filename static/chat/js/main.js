@@ -120,9 +120,12 @@ const intents = {
   },
   stop(run) {
     const prompt = conversation.get(run);
-    if (!room.stop(run))
-      toasts.say("There is no connection. Try again when it is back.");
-    else if (prompt?.status === "queued") composer.offer(prompt.prompt);
+    if (!room.stop(run)) {
+      toasts.say("There is no connection. It will be stopped when that is back.");
+    } else if (prompt?.status === "queued") {
+      composer.offer(prompt.prompt);
+    }
+    socket.doubt(); // if the line is dead, find out now
   },
   retry(run) {
     if (!room.retry(run))

@@ -14,6 +14,8 @@ export class Conversation {
   #runs = new Map();
   /** @type {Run[] | null} */
   #sorted = null;
+  /** @type {number | null} */
+  #first = null;
   /** @type {Set<(run: number) => void>} */
   #listeners = new Set();
 
@@ -23,9 +25,14 @@ export class Conversation {
     return this.#sorted;
   }
 
+  /** The lowest number held so far, or null: what is below was never asked for. */
+  get first() {
+    return this.#first;
+  }
+
   /** Are there runs before the first one held? */
   get hasEarlier() {
-    return (this.runs[0]?.run ?? 1) > 1;
+    return (this.#first ?? 1) > 1;
   }
 
   /** The run being answered, if any. */
@@ -55,9 +62,12 @@ export class Conversation {
 
   /** The lowest run above a hole in the numbers, or null. */
   get hole() {
-    const runs = this.runs;
-    const above = runs.find((run, i) => i > 0 && runs[i - 1]?.run !== run.run - 1);
-    return above?.run ?? null;
+    let expected = this.#first;
+    for (const { run } of this.runs) {
+      if (run !== expected) return run;
+      expected += 1;
+    }
+    return null;
   }
 
   /**
@@ -114,6 +124,7 @@ export class Conversation {
   /** @param {Run} run */
   #keep(run) {
     this.#runs.set(run.run, run);
+    this.#first = Math.min(this.#first ?? run.run, run.run);
     this.#sorted = null;
   }
 

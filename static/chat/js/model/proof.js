@@ -10,7 +10,7 @@ import { writable } from "./store.js";
 /**
  * @typedef {object} Proven
  * @property {number} steps whose digests agree
- * @property {number} wrong how many did not, ever
+ * @property {number} wrong how many do not
  * @property {boolean} isPossible browsers hash only on https and localhost
  */
 
@@ -18,11 +18,14 @@ export class Proof {
   #conversation;
   #digest;
   #onWrong;
-  /** @type {Map<string, string>} step → the digest that agreed */
-  #agreed = new Map();
+  /** @type {Map<string, string>} step → the digest that it was last checked against */
+  #checked = new Map();
+  /** @type {Set<string>} */
+  #agreed = new Set();
+  /** @type {Map<string, string>} step → the digest that did not agree */
+  #wrong = new Map();
   /** @type {Promise<void>} */
   #work = Promise.resolve();
-  #wrong = 0;
 
   /**
    * @param {Conversation} conversation
@@ -44,10 +47,11 @@ export class Proof {
     const run = this.#conversation.get(number);
     if (!run || !this.#digest) return;
     for (const step of run.steps) {
-      if (this.#isDue(run, step)) {
-        this.#agreed.set(keyOf(run, step), step.digest ?? "");
-        this.#work = this.#work.then(() => this.#checkStep(run, step));
-      }
+      const key = keyOf(run, step);
+      const { digest } = step;
+      if (digest === undefined || this.#checked.get(key) === digest) continue;
+      this.#checked.set(key, digest);
+      this.#work = this.#work.then(() => this.#checkStep(run, step, key));
     }
   }
 
@@ -59,32 +63,39 @@ export class Proof {
   /**
    * @param {Run} run
    * @param {Step} step
+   * @param {string} key
    */
-  #isDue(run, step) {
-    return (
-      step.digest !== undefined && this.#agreed.get(keyOf(run, step)) !== step.digest
-    );
+  async #checkStep(run, step, key) {
+    const { content, digest = "" } = step;
+    if ((await this.#digest?.(content)) === digest) {
+      this.#agreed.add(key);
+      this.#wrong.delete(key);
+    } else {
+      this.#disagree(run.run, key, digest);
+    }
+    this.state.set(this.#now());
   }
 
   /**
-   * @param {Run} run
-   * @param {Step} step
+   * Have the run fetched afresh, once: what is stored may be wrong itself.
+   * @param {number} run
+   * @param {string} key
+   * @param {string} digest
    */
-  async #checkStep(run, step) {
-    const digest = await this.#digest?.(step.content);
-    if (digest !== step.digest) {
-      this.#agreed.delete(keyOf(run, step));
-      this.#wrong += 1;
-      this.#onWrong(run.run);
-    }
-    this.state.set(this.#now());
+  #disagree(run, key, digest) {
+    const isNews = this.#wrong.get(key) !== digest;
+    this.#agreed.delete(key);
+    this.#wrong.set(key, digest);
+    if (!isNews) return;
+    this.#checked.delete(key);
+    this.#onWrong(run);
   }
 
   /** @returns {Proven} */
   #now() {
     return {
       steps: this.#agreed.size,
-      wrong: this.#wrong,
+      wrong: this.#wrong.size,
       isPossible: this.#digest !== null,
     };
   }

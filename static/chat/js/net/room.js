@@ -50,6 +50,10 @@ export class Room {
   #asking = null;
   /** @type {Push | null} */
   #history = null;
+  /** @type {Push | null} */
+  #retrying = null;
+  /** Runs to be stopped, until they are: the line may break just then. @type {Set<number>} */
+  #stopping = new Set();
   /** @type {unknown} set while the server wants us to be slower */
   #later = null;
 
@@ -67,6 +71,7 @@ export class Room {
     this.#forgetPushes();
     this.#stubborn = 0;
     this.#join();
+    for (const run of this.#stopping) this.#sendStop(run);
     this.flush();
   }
 
@@ -102,24 +107,46 @@ export class Room {
   }
 
   /**
-   * Stop a run, saying how much of it was seen.
+   * Stop a run, now or as soon as there is a line; false: there is none now.
    * @param {number} run
    */
   stop(run) {
-    const seen = this.#needs.conversation.get(run)?.seq;
-    const payload = seen === undefined ? { run } : { run, seen };
+    this.#stopping.add(run);
+    return this.#sendStop(run);
+  }
+
+  /**
+   * Stop it, saying how much of it was seen; unless it has ended by itself.
+   * @param {number} run
+   */
+  #sendStop(run) {
+    const held = this.#needs.conversation.get(run);
+    if (held?.status === "finished") {
+      this.#stopping.delete(run);
+      return true;
+    }
+    const payload = held ? { run, seen: held.seq } : { run };
     return this.#needs.socket.send({ type: "interrupt", payload });
   }
 
-  /** @param {number} run */
+  /**
+   * Run it again, once however often this is pressed; false: there is no line.
+   * @param {number} run
+   */
   retry(run) {
-    return this.#needs.socket.send({ type: "retry", payload: { run } });
+    const { socket, clock } = this.#needs;
+    if (this.#retrying) return true;
+    if (!socket.send({ type: "retry", payload: { run } })) return false;
+    this.#retrying = new Push(clock, ANSWER_MS, () => {
+      this.#retrying = null;
+    });
+    return true;
   }
 
   /** Ask for runs before the first one held; no-op while such a question is open. */
   loadEarlier() {
-    const first = this.#needs.conversation.runs[0]?.run ?? 1;
-    if (first > 1) this.#ask(first, HISTORY_LIMIT);
+    const { first, hasEarlier } = this.#needs.conversation;
+    if (first !== null && hasEarlier) this.#ask(first, HISTORY_LIMIT);
   }
 
   /**
@@ -145,8 +172,8 @@ export class Room {
     const { conversation } = this.#needs;
     if (session) this.#needs.onSession(session);
     // The server fills up with runs before ours; those come when scrolled to.
-    const lowest = conversation.runs[0]?.run ?? 0;
-    this.#merge(runs.filter((run) => run.run >= lowest));
+    const first = conversation.first ?? 0;
+    this.#merge(runs.filter((run) => run.run >= first));
     this.#isJoined = true;
     const early = this.#early;
     this.#early = [];
@@ -224,9 +251,9 @@ export class Room {
   /** @param {RunEvent[]} events */
   #noteCreated(events) {
     for (const event of events) {
-      if (event.kind === "run_created" && event.client_id) {
-        this.#accepted(event.client_id);
-      }
+      if (event.kind !== "run_created") continue;
+      this.#retrying?.settle("ok");
+      if (event.client_id) this.#accepted(event.client_id);
     }
   }
 
@@ -242,6 +269,7 @@ export class Room {
       return this.#asking.push.settle("error", error);
     }
     this.#history?.settle("error");
+    this.#retrying?.settle("error");
     this.#needs.onError(error);
   }
 
@@ -282,5 +310,7 @@ export class Room {
     this.#asking = null;
     this.#history?.cancel();
     this.#history = null;
+    this.#retrying?.cancel();
+    this.#retrying = null;
   }
 }

@@ -15,6 +15,9 @@ import { Heartbeat } from "./heartbeat.js";
 
 const OPEN_TIMEOUT_MS = 15_000;
 
+/** How often to try while the browser says that there is no network. */
+const OFFLINE_MS = 20_000;
+
 /** Attempts made by a page nobody looks at, before it waits to be looked at. */
 const HIDDEN_ATTEMPTS = 8;
 
@@ -154,14 +157,20 @@ export class Socket {
    * @param {string} reason
    */
   #retryLater(code, reason) {
-    const { clock, random, isOnline } = this.#needs;
-    const delay = code === CLOSE.tooMany ? busyBackoff : backoff;
-    const ms = delay(this.#attempt, random);
+    const { clock } = this.#needs;
+    const ms = this.#delay(code);
     this.#attempt += 1;
-    const waits = !isOnline() || this.#isTired;
-    const retryAt = waits ? null : clock.now() + ms;
+    const retryAt = this.#isTired ? null : clock.now() + ms;
     this.#become({ state: "disconnected", code, reason, retryAt });
-    if (!waits) this.#timer = clock.setTimeout(() => this.connect("retry"), ms);
+    if (retryAt) this.#timer = clock.setTimeout(() => this.connect("retry"), ms);
+  }
+
+  /** @param {number} code */
+  #delay(code) {
+    const { random, isOnline } = this.#needs;
+    // Browsers call a machine without a network offline, even if the server is on it.
+    if (!isOnline()) return OFFLINE_MS;
+    return (code === CLOSE.tooMany ? busyBackoff : backoff)(this.#attempt, random);
   }
 
   /** Nobody looks, and it has been tried: `wake` will come. */

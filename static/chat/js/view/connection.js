@@ -26,7 +26,11 @@ const ACTIONS = { now: "Now", login: "Sign in", reload: "Reload" };
 /** @type {Record<number, Words>} */
 const FINAL = {
   [CLOSE.notSignedIn]: { tone: "off", text: "Signed out", action: "login" },
-  [CLOSE.noSuchSession]: { tone: "off", text: "There is no such session for you" },
+  [CLOSE.noSuchSession]: {
+    tone: "off",
+    text: "There is no such session for you",
+    action: "reload",
+  },
   [CLOSE.forbidden]: { tone: "off", text: "Not allowed here" },
   [CLOSE.notThisProtocol]: {
     tone: "off",
@@ -77,7 +81,7 @@ export class ConnectionLine {
     const { state, code, final } = connection.get();
     if (final) return FINAL[code] ?? { tone: "off", text: "Disconnected" };
     if (state === "connected") return { tone: "live", text: this.#liveWords() };
-    if (!isOnline()) return { tone: "off", text: "Offline" };
+    if (!isOnline()) return { tone: "off", text: "Offline", action: "now" };
     if (state === "connecting") return { tone: "wait", text: "Connecting…" };
     return this.#waitingWords();
   }

@@ -75,7 +75,7 @@ export class Seek {
   goOn(isPainted) {
     if (!this.#target) return true;
     const { run, find } = this.#target;
-    if (run < (this.#conversation.runs[0]?.run ?? 0)) {
+    if (run < (this.#conversation.first ?? 0)) {
       this.#intents.loadEarlier();
       return true; // what comes will be painted
     }

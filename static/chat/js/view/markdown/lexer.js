@@ -69,7 +69,7 @@ const unread = new WeakMap();
  */
 export function blocks(text) {
   const lexer = new Lexer(marked.defaults);
-  const tokens = lexer.blockTokens(text, lexer.tokens);
+  const tokens = shallow(text, () => lexer.blockTokens(text, lexer.tokens));
   for (const { src, tokens: empty } of lexer.inlineQueue) unread.set(empty, src);
   return tokens;
 }
@@ -85,6 +85,22 @@ export function inside(tokens, limit) {
   if (!tokens || src === undefined) return tokens ?? [];
   unread.delete(tokens);
   if (src.length > limit) tokens.push({ type: "text", raw: src, text: src });
-  else new Lexer(marked.defaults).inlineTokens(src, tokens);
+  else tokens.push(...shallow(src, () => new Lexer(marked.defaults).inlineTokens(src)));
   return tokens;
+}
+
+/**
+ * What `read` finds; or the text as it is, where it is nested (`> > > …`) deeper than
+ * the reader, which calls itself for each level, can go.
+ * @param {string} text
+ * @param {() => Token[]} read
+ * @returns {Token[]}
+ */
+function shallow(text, read) {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return [{ type: "text", raw: text, text }];
+  }
 }

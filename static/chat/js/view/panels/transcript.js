@@ -159,8 +159,7 @@ export class TranscriptPanel {
     const waiting = outbox
       .get()
       .filter((item) => !conversation.findByClientId(item.client_id));
-    const { state } = connection.get();
-    const pending = waiting.map((item) => this.#paintPending(item, state));
+    const pending = waiting.map((item) => this.#paintPending(item, connection.get()));
     const runs = conversation.runs.map((run) => this.#viewOf(run.run).element);
     this.#top.hidden = !conversation.hasEarlier;
     setChildren(this.#root, [this.#top, ...runs, ...pending]);
@@ -189,12 +188,12 @@ export class TranscriptPanel {
 
   /**
    * @param {OutboxItem} item
-   * @param {Connection["state"]} state
+   * @param {Connection} connection
    */
-  #paintPending(item, state) {
+  #paintPending(item, connection) {
     const view = this.#pending.get(item.client_id) ?? new PendingView(item.client_id);
     this.#pending.set(item.client_id, view);
-    view.update(item, state);
+    view.update(item, connection);
     return view.element;
   }
 

@@ -34,11 +34,11 @@ export class PendingView {
 
   /**
    * @param {OutboxItem} item
-   * @param {Connection["state"]} state
+   * @param {Connection} connection
    */
-  update(item, state) {
+  update(item, connection) {
     setText(this.#text, item.message);
-    setText(this.#state, wordsFor(item, state));
+    setText(this.#state, wordsFor(item, connection));
     this.element.classList.toggle("is-refused", item.error !== undefined);
     this.#again.hidden = item.error === undefined;
   }
@@ -46,9 +46,10 @@ export class PendingView {
 
 /**
  * @param {OutboxItem} item
- * @param {Connection["state"]} state
+ * @param {Connection} connection
  */
-function wordsFor(item, state) {
+function wordsFor(item, { state, final }) {
   if (item.error !== undefined) return `Not sent. ${item.error}`;
+  if (final) return "Not sent";
   return state === "connected" ? "Sending…" : "Waiting for connection";
 }

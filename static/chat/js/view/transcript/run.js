@@ -47,7 +47,8 @@ export class RunView {
     );
     this.#steps.hidden = cards.length === 0;
     this.#footer.update(run);
-    return cards.map((card, i) => card.update(groups[i] ?? [])).every(Boolean);
+    const isOver = run.status === "finished";
+    return cards.map((card, i) => card.update(groups[i] ?? [], isOver)).every(Boolean);
   }
 
   /** @param {Run} run */

@@ -36,16 +36,20 @@ export class ToolCard {
     return this.#card.element;
   }
 
-  /** @param {Step[]} steps the use, the result, or both */
-  update(steps) {
+  /**
+   * @param {Step[]} steps the use, the result, or both
+   * @param {boolean} isOver nothing will be added
+   */
+  update(steps, isOver) {
     const use = steps.find((step) => step.type === "tool_use");
     const result = steps.find((step) => step.type === "tool_result");
     this.#showUse(use);
     this.#showResult(result);
-    const isDone = steps.every((step) => step.status !== "running") && !!result;
+    const isDone = isOver || isEnded(result ?? use);
     const ms = result?.duration_ms ?? use?.duration_ms;
     setPart(this.#time, isDone && ms !== undefined ? duration(ms) : "");
-    this.element.dataset.status = isDone ? (result?.status ?? "ok") : "running";
+    const { status = "ok" } = result ?? use ?? {};
+    this.element.dataset.status = isDone ? status : "running";
     this.#card.setOpen(!isDone);
     return true;
   }
@@ -71,6 +75,15 @@ export class ToolCard {
     this.#resultShown = state;
     renderResult(this.#result.text, step.content, step.status !== "running");
   }
+}
+
+/**
+ * A result that is there, or a use that will get none.
+ * @param {Step | undefined} step
+ */
+function isEnded(step) {
+  if (!step || step.status === "running") return false;
+  return step.type === "tool_result" || step.status !== "ok";
 }
 
 /** @param {Step} step */
