@@ -274,13 +274,19 @@ byId("empty").addEventListener("click", ({ target }) => {
 listenForKeys(
   {
     "?": showHelp,
-    "/": () => composer.focus(),
+    "/": () => {
+      side.dismiss();
+      composer.focus();
+    },
     n: () => location.assign("/"),
     s: () => {
       side.open();
       sessionsPanel.focus();
     },
-    d: () => panel.toggle(),
+    d: () => {
+      side.dismiss();
+      panel.toggle();
+    },
     j: () => moveAmongCards(byId("transcript"), 1),
     k: () => moveAmongCards(byId("transcript"), -1),
     g: () => transcript.toEnd(),

@@ -9,38 +9,58 @@ import { byId } from "./dom.js";
 const THEMES = ["system", "light", "dark"];
 const NARROW = "(max-width: 60rem)";
 
+/** What the sidebar covers on a narrow screen: out of reach until it is closed. */
+const COVERED = ".skip, #top, main, #diagnostics-panel";
+
 /** The sidebar: beside the transcript, or over it on a narrow screen. */
 export function sidebar() {
   const app = byId("app");
+  const nav = byId("sidebar");
   const button = byId("menu");
   const narrow = matchMedia(NARROW);
+  /** @type {NodeListOf<HTMLElement>} */
+  const covered = document.querySelectorAll(COVERED);
   const isOpen = () =>
     narrow.matches ? app.dataset.sidebar === "open" : app.dataset.sidebar !== "closed";
-  const tell = () => button.setAttribute("aria-expanded", String(isOpen()));
+  const covers = () => narrow.matches && isOpen();
+  const tell = () => {
+    button.setAttribute("aria-expanded", String(isOpen()));
+    for (const each of covered) each.inert = covers();
+  };
   /** @param {boolean} open */
   const set = (open) => {
+    const didCover = covers();
     app.dataset.sidebar = open ? "open" : "closed";
     tell();
+    // Not into the search: on a phone that would bring up the keyboard.
+    if (covers()) nav.focus({ preventScroll: true });
+    else if (didCover) button.focus();
+  };
+  /** Close it where it covers the transcript; says whether it did. */
+  const dismiss = () => {
+    const did = covers();
+    if (did) set(false);
+    return did;
   };
   narrow.addEventListener("change", () => {
     delete app.dataset.sidebar;
     tell();
   });
   button.addEventListener("click", () => set(!isOpen()));
-  byId("scrim").addEventListener("click", () => set(false));
+  byId("scrim").addEventListener("click", dismiss);
+  byId("sidebar-close").addEventListener("click", dismiss);
+  nav.addEventListener("click", (event) => isFollowed(event) && dismiss());
   tell();
-  return {
-    open: () => set(true),
-    /** Close it where it covers the transcript; says whether it did. */
-    dismiss() {
-      const covers = narrow.matches && isOpen();
-      if (covers) {
-        set(false);
-        button.focus();
-      }
-      return covers;
-    },
-  };
+  return { open: () => set(true), dismiss };
+}
+
+/**
+ * A link that leads away from this page, which "back" may show again as it was left.
+ * @param {MouseEvent} event
+ */
+function isFollowed({ target, ctrlKey, metaKey, shiftKey }) {
+  const isElsewhere = ctrlKey || metaKey || shiftKey;
+  return target instanceof Element && target.closest("a") !== null && !isElsewhere;
 }
 
 /**
