@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Page, ViewportSize, expect
 
-from tests.browser.drive import DESK, PHONE, Screens
+from tests.browser.drive import DESK, PHONE, Chat, Screens
 
+KEYBOARD_UP = {"width": 360, "height": 340}
+LANDSCAPE = {"width": 640, "height": 360}
 COVERED = (".skip", "#top", "main", "#diagnostics-panel")
 IN_SIDEBAR = "() => !!document.activeElement.closest('#sidebar')"
+OUTSIDE = """(selectors) => selectors.filter((selector) => {
+  const element = document.querySelector(selector);
+  if (!element.checkVisibility()) return false;
+  const { left, top, right, bottom } = element.getBoundingClientRect();
+  return left < 0 || top < 0 || right > innerWidth || bottom > innerHeight;
+})"""
+HEADER = ["#menu", "#title", "#connection", "#diagnostics-button", "#theme"]
+
+
+def box(page: Page, selector: str) -> dict[str, float]:
+    """Where an element is."""
+    found: dict[str, float] = page.eval_on_selector(
+        selector, "e => e.getBoundingClientRect().toJSON()"
+    )
+    return found
+
+
+def outside(page: Page, *selectors: str) -> list[str]:
+    """Those which are shown, but not all of them within the window."""
+    found: list[str] = page.evaluate(OUTSIDE, list(selectors))
+    return found
 
 
 def is_covered(page: Page) -> list[bool]:
     """Whether nobody can reach what the sidebar covers."""
     return [bool(page.eval_on_selector(each, "e => e.inert")) for each in COVERED]
+
+
+def write_long(chat: Chat) -> Page:
+    """A draft of many lines."""
+    chat.page.fill("#message", "\n".join(f"line {n}" for n in range(14)))
+    return chat.page
 
 
 # The list of chats, over the transcript
@@ -77,3 +107,45 @@ def test_nothing_stays_covered_by_a_list_that_is_gone(screens: Screens) -> None:
     assert not any(is_covered(page))
     page.keyboard.press("s")
     assert not any(is_covered(page))
+
+
+# The composer
+
+
+@pytest.mark.parametrize("size", [KEYBOARD_UP, LANDSCAPE])
+def test_a_long_draft_leaves_room_for_the_rest(
+    size: ViewportSize, screens: Screens
+) -> None:
+    """With the keyboard up: Send within reach, and something to read."""
+    page = write_long(screens.chat(viewport=size).open())
+    assert outside(page, "#send", "#composer", *HEADER) == []
+    assert box(page, "#scroller")["height"] >= 80
+
+
+@pytest.mark.parametrize("size", [KEYBOARD_UP, LANDSCAPE, PHONE, DESK])
+def test_new_text_below_is_said_above_the_draft(
+    size: ViewportSize, screens: Screens
+) -> None:
+    """Never on it, and without moving anything."""
+    page = write_long(screens.chat(viewport=size).open())
+    before = box(page, "#scroller")
+    page.eval_on_selector("#new-below", "e => { e.hidden = false; }")
+    notice, scroller = box(page, "#new-below"), box(page, "#scroller")
+    assert scroller == before
+    assert notice["bottom"] <= box(page, "#composer")["top"]
+    assert notice["top"] >= scroller["top"]
+    page.click("#new-below", trial=True)
+
+
+def test_fields_are_written_so_large_that_ios_does_not_zoom(screens: Screens) -> None:
+    """16 px, where fingers type."""
+    chat = screens.chat(viewport=PHONE, has_touch=True).open().say("[scenario hello]")
+    page = chat.finished().page
+    page.click("#menu")
+    page.locator(".menu summary").click()
+    page.locator(".menu").get_by_role("button", name="Rename").click()
+    for field in ("#message", "#agent", ".sessions__search", ".session__rename"):
+        size = page.eval_on_selector(
+            field, "e => parseFloat(getComputedStyle(e).fontSize)"
+        )
+        assert size >= 16, field
