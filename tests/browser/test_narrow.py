@@ -7,6 +7,7 @@ from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.browser.drive import DESK, PHONE, Chat, Screens
 
+SMALL = {"width": 360, "height": 640}
 KEYBOARD_UP = {"width": 360, "height": 340}
 LANDSCAPE = {"width": 640, "height": 360}
 COVERED = (".skip", "#top", "main", "#diagnostics-panel")
@@ -149,3 +150,37 @@ def test_fields_are_written_so_large_that_ios_does_not_zoom(screens: Screens) ->
             field, "e => parseFloat(getComputedStyle(e).fontSize)"
         )
         assert size >= 16, field
+
+
+# The header
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds", "action"),
+    [
+        ("Reconnecting", " in 12 s", "Now"),
+        ("This page is out of date", "", "Reload"),
+        ("There is no such session for you", "", "Reload"),
+    ],
+)
+def test_the_longest_words_about_the_line_leave_room_for_the_title(
+    words: str, seconds: str, action: str, screens: Screens
+) -> None:
+    """On a small phone. They are cut for the eye only."""
+    chat = screens.chat(viewport=SMALL).open().say("[scenario hello]").finished()
+    page = chat.page
+    page.eval_on_selector(
+        "#connection",
+        """(line, [words, seconds, action]) => {
+          const text = line.querySelector("[data-text]");
+          text.textContent = words;
+          (line.querySelector("[data-seconds]") ?? text).append(seconds);
+          line.querySelector("button").textContent = action;
+          line.querySelector("button").hidden = false;
+        }""",
+        [words, seconds, action],
+    )
+    assert outside(page, *HEADER, "#connection button") == []
+    assert box(page, "#title")["width"] >= 50
+    assert page.evaluate("document.documentElement.scrollWidth") == SMALL["width"]
+    expect(page.get_by_role("status").filter(has_text=words)).to_be_visible()
