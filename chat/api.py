@@ -85,6 +85,7 @@ def restore(_request: HttpRequest, who: Identity, session_id: UUID) -> HttpRespo
 def session_json(session: Session) -> dict[str, Any]:
     """A session as lists show it."""
     active = getattr(session, "active", None)
+    finished = getattr(session, "last_finished", None)
     return {
         "session_id": str(session.pk),
         "title": session.title,
@@ -94,4 +95,5 @@ def session_json(session: Session) -> dict[str, Any]:
         "timestamp": session.updated_at.timestamp(),
         "status": active or "idle",
         "reason": getattr(session, "last_reason", None) or None,
+        "finished": finished.timestamp() if finished else None,
     }

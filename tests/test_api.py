@@ -63,6 +63,7 @@ def test_a_user_sees_her_sessions(signed_in: Client, hers: UUID) -> None:
         "archived": False,
         "status": "queued",
         "reason": None,
+        "finished": None,
     }
 
 

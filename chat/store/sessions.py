@@ -99,19 +99,17 @@ def list_sessions(
 
 
 def _with_activity(sessions: QuerySet[Session]) -> QuerySet[Session]:
-    """With `active`, the status of a run under way, and the last one's reason."""
+    """With `active`, the status of a run under way; when the last one ended, and why."""
     runs = Run.objects.filter(session=OuterRef("pk"))
+    ended = runs.filter(status=Run.Status.FINISHED).order_by("-number")
     return sessions.annotate(
         active=Subquery(
             runs.exclude(status=Run.Status.FINISHED)
             .order_by("-status")
             .values("status")[:1]
         ),
-        last_reason=Subquery(
-            runs.filter(status=Run.Status.FINISHED)
-            .order_by("-number")
-            .values("reason")[:1]
-        ),
+        last_reason=Subquery(ended.values("reason")[:1]),
+        last_finished=Subquery(ended.values("finished_at")[:1]),
     )
 
 

@@ -10,6 +10,7 @@ from playwright.sync_api import Route, expect
 from tests.browser.drive import Chat, Screens
 from tests.browser.states import MODEL
 from tests.model_server import ModelServer
+from tests.servers import Site
 
 EVIL = "http://evil.invalid"
 SCRIPTS = [
@@ -174,3 +175,36 @@ def test_a_remote_image_loads_when_asked_for_and_nothing_else(
         "https://example.com/"
     )
     assert not chat.wrongs, chat.wrongs
+
+
+def test_in_names_of_agents_and_titles(screens: Screens, site: Site) -> None:
+    """Of an agent that is not there, of one that once was, of a chat renamed."""
+    name = "".join(SCRIPTS)
+    chat = screens.chat().open().say("[scenario hello]").finished()
+    page = chat.page
+    page.evaluate(
+        "(name) => { document.querySelector('#agent option').value = name; }", name
+    )
+    chat.say("Go")
+    expect(page.locator(".is-pending")).to_contain_text("Not sent.")
+    assert_harmless(chat)
+    page.get_by_role("button", name="Withdraw").click()
+    # As stored by a site that had such an agent.
+    rename = (
+        "from chat.models import Event, Run, Session; import json, sys;"
+        f"name = {name!r};"
+        "run = Run.objects.get(session_id=sys.argv[-1]);"
+        "Run.objects.filter(pk=run.pk).update(agent_name=name[:64]);"
+        "Session.objects.filter(pk=run.session_id)"
+        ".update(agent_name=name[:64], title=name[:200]);"
+        "event = Event.objects.get(run=run, kind='run_created');"
+        "payload = json.loads(event.payload) | {'agent_name': name};"
+        "Event.objects.filter(run=run, kind='run_created')"
+        ".update(payload=json.dumps(payload))"
+    )
+    session_id = page.url.rsplit("/", 1)[-1]
+    site.manage("shell", "--command", rename.replace("sys.argv[-1]", repr(session_id)))
+    chat.reload()
+    expect(page.locator(".run__facts")).to_contain_text("<script>")
+    expect(page.locator("#title")).to_contain_text("<script>")
+    assert_harmless(chat)

@@ -152,33 +152,6 @@ def test_deep_links_open_their_step(screens: Screens) -> None:
     chat.assert_clean()
 
 
-def test_sessions_are_listed_renamed_and_deleted_with_undo(screens: Screens) -> None:
-    """The sidebar does what it says."""
-    chat = screens.chat().open().say("[scenario hello] find me").finished()
-    page = chat.page
-    row = page.locator(".session").first
-    expect(row).to_contain_text("find me")
-    page.fill(".sessions__search", "nothing like it")
-    expect(page.locator(".sessions__note")).to_have_text("Nothing found.")
-    page.fill(".sessions__search", "")
-    row.hover()
-    row.locator("summary").click()
-    row.get_by_role("button", name="Rename").click()
-    page.locator(".session__rename").fill("A better name")
-    page.keyboard.press("Enter")
-    expect(page.locator("#title")).to_have_text("A better name")
-    chat.open("/")
-    row = page.locator(".session").first
-    expect(row).to_contain_text("A better name")
-    row.hover()
-    row.locator("summary").click()
-    row.get_by_role("button", name="Delete").click()
-    expect(page.locator(".session")).to_have_count(0)
-    page.get_by_role("button", name="Undo").click()
-    expect(row).to_contain_text("A better name")
-    chat.assert_clean()
-
-
 def test_earlier_runs_come_when_scrolled_to(screens: Screens) -> None:
     """The page starts with the latest twenty, and keeps the reader's place."""
     chat = screens.chat().open()

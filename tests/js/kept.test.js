@@ -43,3 +43,12 @@ test("a forbidden storage keeps things as long as the page", () => {
   kept.set("a", null);
   assert.equal(kept.get("a"), null);
 });
+
+test("what is kept for one person is not there for another", () => {
+  const storage = new FakeStorage();
+  const open = () => /** @type {any} */ (storage);
+  new Kept(open, "ada").set("a", 1);
+  assert.equal(new Kept(open, "eve").get("a"), null);
+  assert.deepEqual(new Kept(open, "ada").keys(""), ["a"]);
+  assert.deepEqual(new Kept(open, "eve").keys(""), []);
+});

@@ -106,15 +106,16 @@ test("what ended since one looked is marked, once it was looked at", () => {
     agent_name: "",
     pinned: false,
     archived: false,
-    timestamp: 100,
+    timestamp: 40,
     status: "idle",
+    finished: 100,
   };
   assert.equal(looked.livenessOf(row), "idle");
-  looked.note("s", 50);
+  looked.note({ ...row, finished: null });
   assert.equal(looked.livenessOf(row), "new");
   assert.equal(looked.livenessOf({ ...row, reason: "failed" }), "failed");
   assert.equal(looked.livenessOf({ ...row, status: "running" }), "running");
-  looked.note("s", 101);
+  looked.note(row);
   assert.equal(looked.livenessOf(row), "idle");
 });
 

@@ -20,7 +20,9 @@ test("survives reload, in the order things were said", () => {
 test("each session has its own", () => {
   const kept = fakeKept();
   new Outbox(kept, "s").put(item("a", 1));
-  assert.deepEqual(ids(new Outbox(kept, "other")), []);
+  const other = new Outbox(kept, "other");
+  assert.deepEqual(ids(other), []);
+  assert.deepEqual(other.elsewhere(), ["s"]);
 });
 
 test("two tabs do not overwrite each other", () => {

@@ -25,7 +25,7 @@ import { Painter } from "./view/paint.js";
 import { DiagnosticsPanel } from "./view/panels/diagnostics.js";
 import { SessionsPanel } from "./view/panels/sessions.js";
 import { TranscriptPanel } from "./view/panels/transcript.js";
-import { listenForKeys, moveAmongCards } from "./view/shortcuts.js";
+import { letterKeys, listenForKeys, moveAmongCards } from "./view/shortcuts.js";
 import { Toasts } from "./view/toasts.js";
 
 /** @param {string} id of a json_script element */
@@ -41,8 +41,9 @@ const clock = {
   setTimeout: (callback, ms) => window.setTimeout(callback, ms),
   clearTimeout: (id) => window.clearTimeout(/** @type {number} */ (id)),
 };
-const kept = new Kept(() => localStorage);
-const keptByTab = new Kept(() => sessionStorage);
+const owner = config.user?.name ?? "";
+const kept = new Kept(() => localStorage, owner);
+const keptByTab = new Kept(() => sessionStorage, owner);
 const isVisible = () => document.visibilityState === "visible";
 const isOnline = () => navigator.onLine;
 
@@ -88,7 +89,6 @@ const sessions = new Sessions({
   api,
   clock,
   kept: keptByTab,
-  owner: config.user?.name ?? "",
   isVisible,
   say: (text, offer) => toasts.say(text, offer),
   onRemoved: (id, title) => {
@@ -113,6 +113,7 @@ const intents = {
       toasts.say("Too many messages wait to be sent. Wait until some are.");
       return false;
     }
+    looked.expect(sessionId);
     rememberAddress();
     transcript.toEnd();
     room.flush();
@@ -192,7 +193,7 @@ const painter = new Painter(
 /** @param {Panel<any>} panel */
 const requestPaint = (panel) => painter.request(panel);
 const toasts = new Toasts(byId("toasts"), clock);
-const announcer = new Announcer(byId("announcer"), conversation);
+const announcer = new Announcer(byId("announcer"), conversation, clock);
 const pageTitle = new PageTitle(conversation);
 const { session_id: sessionId } = config;
 
@@ -263,7 +264,7 @@ new ConnectionLine(byId("connection"), {
 const side = sidebar();
 const panel = sidePanel(() => diagnosticsPanel.update());
 const showHelp = help();
-themeButton(kept);
+themeButton(new Kept(() => localStorage));
 if (snapshot.session) showSession(snapshot.session);
 
 byId("empty").addEventListener("click", ({ target }) => {
@@ -292,11 +293,11 @@ listenForKeys(
     g: () => transcript.toEnd(),
   },
   leave,
+  letterKeys(kept),
 );
 
 /** Esc closes what covers the transcript; with nothing to close it stops the answer. */
 function leave() {
-  if (document.querySelector("dialog[open]")) return;
   if (side.dismiss() || panel.dismiss()) return;
   const { active } = conversation;
   if (active) intents.stop(active.run);
@@ -308,12 +309,13 @@ conversation.subscribe((run) => announcer.changed(run));
 conversation.subscribe((number) => {
   proof.check(number);
   const run = conversation.get(number);
-  if (run?.status === "finished" && isVisible())
-    looked.note(sessionId, clock.now() / 1000);
   if (run && (run.seq <= 2 || run.status === "finished")) sessions.refresh();
 });
 for (const run of conversation.runs) proof.check(run.run);
-looked.note(sessionId, clock.now() / 1000);
+sessions.state.subscribe(({ rows }) => {
+  const row = rows.find((each) => each.session_id === sessionId);
+  if (row && isVisible()) looked.note(row);
+});
 
 window.addEventListener("online", () => socket.wake("online"));
 window.addEventListener("offline", () => socket.doubt());
@@ -325,7 +327,6 @@ window.addEventListener("storage", ({ key }) => {
 document.addEventListener("visibilitychange", () => {
   if (!isVisible()) return;
   socket.wake("visible");
-  looked.note(sessionId, clock.now() / 1000);
   sessions.load();
 });
 // A page restored from the back/forward cache has a dead socket.
@@ -336,3 +337,12 @@ window.addEventListener(
 
 socket.connect("start");
 sessions.start();
+
+// What was said in a chat that never got to the server is in no list of chats.
+const [elsewhere] = outbox.elsewhere();
+if (elsewhere) {
+  toasts.say("A message waits to be sent in another chat.", {
+    label: "Open",
+    act: () => location.assign(`${config.urls.chat}${elsewhere}`),
+  });
+}

@@ -224,7 +224,9 @@ export interface SessionRow {
   archived: boolean;
   timestamp: number;
   status: "idle" | "running" | "queued";
-  reason?: Reason;
+  reason?: Reason | null;
+  /** When its last run ended, in Unix seconds. */
+  finished?: number | null;
 }
 
 /** What the list of sessions shows. */

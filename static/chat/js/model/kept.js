@@ -1,6 +1,7 @@
 /**
- * What a browser keeps for the page, as JSON. Never fails: where the browser's storage
- * is full or forbidden, things are kept as long as the page.
+ * What a browser keeps for somebody, as JSON: who signs in next at this machine does not
+ * see it. Never fails: where the browser's storage is full or forbidden, things are kept
+ * as long as the page.
  */
 
 export class Kept {
@@ -8,9 +9,14 @@ export class Kept {
   #storage = null;
   /** @type {Map<string, unknown>} what could not be stored */
   #unsaved = new Map();
+  #prefix;
 
-  /** @param {() => Storage} open throws where it is forbidden */
-  constructor(open) {
+  /**
+   * @param {() => Storage} open throws where it is forbidden
+   * @param {string} [owner] whose things these are
+   */
+  constructor(open, owner = "") {
+    this.#prefix = owner && `${owner}/`;
     try {
       this.#storage = open();
     } catch {
@@ -26,7 +32,7 @@ export class Kept {
   get(key) {
     if (this.#unsaved.has(key)) return this.#unsaved.get(key);
     try {
-      return JSON.parse(this.#storage?.getItem(key) ?? "null");
+      return JSON.parse(this.#storage?.getItem(this.#prefix + key) ?? "null");
     } catch {
       return null;
     }
@@ -49,9 +55,9 @@ export class Kept {
   set(key, value) {
     this.#unsaved.delete(key);
     try {
-      if (value === null) this.#storage?.removeItem(key);
-      else if (this.#storage) this.#storage.setItem(key, JSON.stringify(value));
-      else this.#unsaved.set(key, value);
+      if (value === null) this.#storage?.removeItem(this.#prefix + key);
+      else if (!this.#storage) this.#unsaved.set(key, value);
+      else this.#storage.setItem(this.#prefix + key, JSON.stringify(value));
     } catch {
       this.#unsaved.set(key, value);
     }
@@ -61,7 +67,8 @@ export class Kept {
   keys(prefix) {
     const found = new Set(this.#unsaved.keys());
     for (let index = 0; index < (this.#storage?.length ?? 0); index += 1) {
-      found.add(this.#storage?.key(index) ?? "");
+      const key = this.#storage?.key(index) ?? "";
+      if (key.startsWith(this.#prefix)) found.add(key.slice(this.#prefix.length));
     }
     return [...found].filter((key) => key.startsWith(prefix));
   }

@@ -34,7 +34,7 @@ function sorted(rows) {
   );
 }
 
-/** When each session was last looked at, in this browser. */
+/** The last end that was seen of each session, in this browser; by the server's clock. */
 export class Looked {
   #kept;
 
@@ -43,14 +43,17 @@ export class Looked {
     this.#kept = kept;
   }
 
-  /**
-   * @param {string} sessionId
-   * @param {number} timestamp Unix seconds
-   */
-  note(sessionId, timestamp) {
-    const all = this.#read().filter(([id]) => id !== sessionId);
-    all.push([sessionId, timestamp]);
+  /** @param {SessionRow} row somebody looks at it now */
+  note({ session_id, finished }) {
+    const all = this.#read().filter(([id]) => id !== session_id);
+    all.push([session_id, finished ?? 0]);
     this.#kept.set(KEY, all.slice(-LIMIT));
+  }
+
+  /** @param {string} sessionId something was asked there, and its end is yet to be seen */
+  expect(sessionId) {
+    const isKnown = this.#read().some(([id]) => id === sessionId);
+    if (!isKnown) this.#kept.set(KEY, [...this.#read(), [sessionId, 0]].slice(-LIMIT));
   }
 
   /**
@@ -60,7 +63,7 @@ export class Looked {
   livenessOf(row) {
     if (row.status !== "idle") return row.status;
     const looked = this.#read().find(([id]) => id === row.session_id)?.[1];
-    const isNew = looked !== undefined && row.timestamp > looked + 1;
+    const isNew = looked !== undefined && (row.finished ?? 0) > looked;
     if (isNew && row.reason === "failed") return "failed";
     return isNew ? "new" : "idle";
   }

@@ -80,7 +80,13 @@ export class Outbox {
 
   /** @param {string | null} key of a storage event; null: everything was cleared */
   concerns(key) {
-    return key === null || key.startsWith(this.#prefix);
+    return key === null || key.includes(this.#prefix);
+  }
+
+  /** Other sessions that have messages waiting. */
+  elsewhere() {
+    const keys = this.#kept.keys("outbox:").filter((key) => !this.concerns(key));
+    return [...new Set(keys.map((key) => key.split(":")[1] ?? ""))];
   }
 
   /** @returns {OutboxItem[]} */

@@ -10,16 +10,18 @@ import { writable } from "../model/store.js";
 
 const TYPING_MS = 250;
 const EVERY_MS = 15_000;
+const CACHE = "sessions";
 const DELETED = "deleted";
+
+/** @typedef {{ label: string, act: () => void, isFocused?: boolean }} Offer */
 
 /**
  * @typedef {object} Needs
  * @property {Api} api
  * @property {Clock} clock
  * @property {Kept} kept by this tab: the last list, to show at once on the next page
- * @property {string} owner whose list it is: the next person here must not see it
  * @property {() => boolean} isVisible
- * @property {(text: string, offer?: { label: string, act: () => void }) => void} say
+ * @property {(text: string, offer?: Offer) => void} say
  * @property {(id: string, title: string) => void} onRemoved
  */
 
@@ -42,7 +44,7 @@ export class Sessions {
   /** @param {Needs} needs */
   constructor(needs) {
     this.#needs = needs;
-    this.#set({ rows: needs.kept.list(this.#cacheKey) });
+    this.#set({ rows: needs.kept.list(CACHE) });
   }
 
   /** Load, and load again every so often while somebody looks. */
@@ -104,7 +106,7 @@ export class Sessions {
     this.#set({ rows: this.state.get().rows.filter((each) => each !== row) });
     const isDone = await this.#try(() => this.#needs.api.remove(id));
     if (!isDone) return this.load();
-    this.#offerUndo(id, row?.title ?? "");
+    this.#offerUndo(id, row?.title ?? "", true);
     this.#needs.onRemoved(id, row?.title ?? "");
   }
 
@@ -126,10 +128,11 @@ export class Sessions {
   /**
    * @param {string} id
    * @param {string} title
+   * @param {boolean} [isFocused]
    */
-  #offerUndo(id, title) {
-    const act = () => this.#restore(id);
-    this.#needs.say(`Deleted “${title || "Untitled"}”.`, { label: "Undo", act });
+  #offerUndo(id, title, isFocused = false) {
+    const offer = { label: "Undo", act: () => this.#restore(id), isFocused };
+    this.#needs.say(`Deleted “${title || "Untitled"}”.`, offer);
   }
 
   /** @param {string} id */
@@ -185,13 +188,9 @@ export class Sessions {
     this.state.set({ ...this.state.get(), ...fields });
   }
 
-  get #cacheKey() {
-    return `sessions:${this.#needs.owner}`;
-  }
-
   /** @param {SessionRow[]} rows */
   #keep(rows) {
-    this.#needs.kept.set(this.#cacheKey, rows.slice(0, 50));
+    this.#needs.kept.set(CACHE, rows.slice(0, 50));
   }
 }
 

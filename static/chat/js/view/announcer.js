@@ -1,25 +1,33 @@
 /**
- * Says step boundaries to screen readers, politely; never tokens.
+ * Says step boundaries to screen readers, politely; never tokens. What happens at nearly
+ * the same time is said at once: a text replaced too soon is never heard.
  *
- * @import { Run, Step } from "../types.js"
+ * @import { Clock, Run, Step } from "../types.js"
  * @import { Conversation } from "../model/conversation.js"
  */
 
 import { announcementOf, stateOf } from "../model/summary.js";
 
+const GATHER_MS = 200;
+
 export class Announcer {
   #root;
   #conversation;
+  #clock;
+  /** @type {string[]} */
+  #due = [];
   /** @type {Map<string, string>} what was last said of each step and run */
   #said = new Map();
 
   /**
    * @param {HTMLElement} root a polite live region
    * @param {Conversation} conversation
+   * @param {Clock} clock
    */
-  constructor(root, conversation) {
+  constructor(root, conversation, clock) {
     this.#root = root;
     this.#conversation = conversation;
+    this.#clock = clock;
     for (const run of conversation.runs) this.#look(run, () => {});
   }
 
@@ -36,7 +44,12 @@ export class Announcer {
 
   /** @param {string} text */
   say(text) {
-    this.#root.textContent = text;
+    this.#due.push(text);
+    if (this.#due.length > 1) return;
+    this.#clock.setTimeout(() => {
+      this.#root.textContent = this.#due.join(" ");
+      this.#due = [];
+    }, GATHER_MS);
   }
 
   /**

@@ -74,8 +74,10 @@ export class Composer {
     this.focus();
   }
 
+  /** A new chat gets another id at every load, until something was said in it. */
   get #draftKey() {
-    return `draft:${this.#needs.sessionId}`;
+    const { conversation, sessionId } = this.#needs;
+    return conversation.runs.length > 0 ? `draft:${sessionId}` : "draft:new";
   }
 
   #listen() {
@@ -113,6 +115,7 @@ export class Composer {
   #stopActive() {
     const { active } = this.#needs.conversation;
     if (active) this.#needs.intents.stop(active.run);
+    this.focus(); // the button is about to go
   }
 
   /** @param {string} text */

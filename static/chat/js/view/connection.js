@@ -18,7 +18,7 @@ import { setText } from "./dom.js";
  * @property {string} loginUrl
  */
 
-/** @typedef {{ tone: "live" | "wait" | "off", text: string, action?: "now" | "login" | "reload" }} Words */
+/** @typedef {{ tone: "live" | "wait" | "off", text: string, seconds?: number, action?: "now" | "login" | "reload" }} Words */
 
 /** @type {Record<string, string>} */
 const ACTIONS = { now: "Now", login: "Sign in", reload: "Reload" };
@@ -42,6 +42,7 @@ const FINAL = {
 export class ConnectionLine {
   #root;
   #text;
+  #seconds;
   #button;
   #needs;
   /** @type {unknown} */
@@ -55,6 +56,7 @@ export class ConnectionLine {
     this.#root = root;
     this.#needs = needs;
     this.#text = /** @type {HTMLElement} */ (root.querySelector("[data-text]"));
+    this.#seconds = /** @type {HTMLElement} */ (root.querySelector("[data-seconds]"));
     this.#button = /** @type {HTMLButtonElement} */ (root.querySelector("button"));
     this.#button.addEventListener("click", () => this.#pressed());
     needs.connection.subscribe(() => this.update());
@@ -67,6 +69,7 @@ export class ConnectionLine {
     const words = this.#words();
     this.#root.dataset.tone = words.tone;
     setText(this.#text, words.text);
+    setText(this.#seconds, words.seconds ? ` in ${words.seconds} s` : "");
     this.#button.hidden = !words.action;
     this.#button.dataset.what = words.action ?? "";
     setText(this.#button, ACTIONS[words.action ?? ""] ?? "");
@@ -98,10 +101,11 @@ export class ConnectionLine {
     if (retryAt === null) return { tone: "wait", text: "Disconnected", action: "now" };
     const seconds = Math.ceil((retryAt - clock.now()) / 1000);
     if (seconds < 1) return { tone: "wait", text: "Reconnecting…" };
-    return { tone: "wait", text: `Reconnecting in ${seconds} s`, action: "now" };
+    return { tone: "wait", text: "Reconnecting", seconds, action: "now" };
   }
 
   #pressed() {
+    this.#text.focus(); // the button is about to go
     switch (this.#button.dataset.what) {
       case "login":
         location.assign(

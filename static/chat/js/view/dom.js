@@ -56,16 +56,18 @@ export function setText(node, text) {
 }
 
 /**
- * Make a container hold exactly these children, moving as few as possible.
+ * Make a container hold exactly these children. What stays in order is not moved: it
+ * keeps its focus, selection and scrolling.
  * @param {Element} parent
  * @param {Node[]} children
  */
 export function setChildren(parent, children) {
+  const wanted = new Set(children);
+  for (const old of [...parent.childNodes]) if (!wanted.has(old)) old.remove();
   children.forEach((child, index) => {
     const at = parent.childNodes[index];
     if (at !== child) parent.insertBefore(child, at ?? null);
   });
-  while (parent.childNodes.length > children.length) parent.lastChild?.remove();
 }
 
 /**

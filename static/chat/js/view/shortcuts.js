@@ -1,25 +1,47 @@
 /**
  * Keys that work anywhere but in a text field; the list under "?" is in the template.
+ *
+ * @import { Kept } from "../model/kept.js"
  */
+
+import { byId } from "./dom.js";
 
 /**
  * @param {Record<string, () => void>} actions key → what it does
  * @param {() => void} leave what Escape does, anywhere
+ * @param {() => boolean} isOn are single letters shortcuts?
  */
-export function listenForKeys(actions, leave) {
-  document.addEventListener("keydown", (event) => {
-    if (isCombined(event)) return;
-    if (event.key === "Escape") return leave();
-    const action = isTyping(event.target) ? null : actions[event.key];
+export function listenForKeys(actions, leave, isOn) {
+  /** @param {KeyboardEvent} event */
+  const act = (event) => {
+    const action = isTyping(event.target) ? undefined : actions[event.key];
     if (!action) return;
     event.preventDefault();
     action();
+  };
+  document.addEventListener("keydown", (event) => {
+    if (isPartOfMore(event) || document.querySelector("dialog[open]")) return;
+    if (event.key !== "Escape") isOn() && act(event);
+    else if (!isClearing(event.target)) leave();
   });
 }
 
-/** @param {KeyboardEvent} event */
-function isCombined(event) {
-  return event.isComposing || event.ctrlKey || event.metaKey || event.altKey;
+/**
+ * A key that is held, or part of a chord or of a composition (229: Safari ends one with
+ * keys that are none).
+ * @param {KeyboardEvent} event
+ */
+function isPartOfMore(event) {
+  const isHeld = event.repeat || event.ctrlKey || event.metaKey || event.altKey;
+  return isHeld || event.isComposing || event.keyCode === 229;
+}
+
+/**
+ * In a search field, Escape clears what was typed.
+ * @param {EventTarget | null} target
+ */
+function isClearing(target) {
+  return target instanceof HTMLInputElement && target.type === "search" && target.value;
 }
 
 /** @param {EventTarget | null} target */
@@ -56,4 +78,16 @@ function nearest(heads, by) {
     return top >= 0 && top < window.innerHeight;
   };
   return by > 0 ? heads.find(isInView) : heads.findLast(isInView);
+}
+
+/**
+ * The switch for shortcuts of one letter: who dictates may not want them (WCAG 2.1.4).
+ * @param {Kept} kept
+ * @returns {() => boolean} are they on?
+ */
+export function letterKeys(kept) {
+  const box = /** @type {HTMLInputElement} */ (byId("letter-keys"));
+  box.checked = kept.get("letter-keys") ?? true;
+  box.addEventListener("change", () => kept.set("letter-keys", box.checked));
+  return () => box.checked;
 }

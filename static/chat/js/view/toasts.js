@@ -7,7 +7,8 @@
 import { button, h } from "./dom.js";
 
 const STAY_MS = 8_000;
-const MOST = 3;
+const OFFER_MS = 20_000;
+const MOST = 4;
 
 export class Toasts {
   #root;
@@ -24,7 +25,8 @@ export class Toasts {
 
   /**
    * @param {string} text
-   * @param {{ label: string, act: () => void }} [offer]
+   * @param {{ label: string, act: () => void, isFocused?: boolean }} [offer] focused:
+   *   where the keyboard was is gone
    */
   say(text, offer) {
     const toast = h("div", { class: "toast" }, h("span", {}, text));
@@ -38,6 +40,19 @@ export class Toasts {
     }
     this.#root.append(toast);
     while (this.#root.children.length > MOST) this.#root.firstChild?.remove();
-    this.#clock.setTimeout(() => toast.remove(), STAY_MS);
+    if (offer?.isFocused) toast.querySelector("button")?.focus();
+    this.#fade(toast, offer ? OFFER_MS : STAY_MS);
+  }
+
+  /**
+   * Take it away, unless somebody is at it.
+   * @param {HTMLElement} toast
+   * @param {number} ms
+   */
+  #fade(toast, ms) {
+    this.#clock.setTimeout(() => {
+      if (toast.matches(":hover, :focus-within")) this.#fade(toast, STAY_MS);
+      else toast.remove();
+    }, ms);
   }
 }

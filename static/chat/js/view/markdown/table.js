@@ -51,8 +51,10 @@ export function showMoreRows(pressed) {
   const body = pressed.parentElement?.querySelector("tbody");
   if (!left || !body) return;
   addRows(body, left.rows.splice(0, ROWS_PER_CLICK), left.inline);
-  if (left.rows.length === 0) pressed.remove();
-  else pressed.textContent = moreLabel(left.rows.length);
+  if (left.rows.length === 0) {
+    /** @type {HTMLElement | null} */ (body.closest(".table"))?.focus();
+    pressed.remove();
+  } else pressed.textContent = moreLabel(left.rows.length);
 }
 
 /** @param {number} count */

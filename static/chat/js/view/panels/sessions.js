@@ -76,6 +76,7 @@ export class SessionsPanel {
     );
     this.#undo = [
       needs.state.subscribe(() => needs.requestPaint(this)),
+      closeMenusElsewhere(this.#list),
       delegate(root, {
         more: () => needs.intents.more(),
         "archive-view": () => needs.intents.showArchive(!needs.state.get().isArchived),
@@ -88,9 +89,11 @@ export class SessionsPanel {
     if (!this.#needs) return;
     const state = this.#needs.state.get();
     const groups = groupedByDay(state.rows, this.#needs.now());
-    setChildren(
-      this.#list,
-      groups.map(({ heading, rows }) => this.#groupOf(heading, rows)),
+    keepingFocus(this.#list, () =>
+      setChildren(
+        this.#list,
+        groups.map(({ heading, rows }) => this.#groupOf(heading, rows)),
+      ),
     );
     this.#more.hidden = !state.hasMore;
     this.#archive.textContent = state.isArchived ? "Back to chats" : "Archived chats";
@@ -130,6 +133,40 @@ export class SessionsPanel {
     view.update(row);
     return view.element;
   }
+}
+
+/**
+ * A press anywhere but in an open menu closes it.
+ * @param {HTMLElement} list
+ * @returns {() => void} stop that
+ */
+function closeMenusElsewhere(list) {
+  /** @param {PointerEvent} event */
+  const listener = ({ target }) => {
+    for (const menu of list.querySelectorAll("details[open]")) {
+      if (target instanceof Node && !menu.contains(target))
+        menu.removeAttribute("open");
+    }
+  };
+  document.addEventListener("pointerdown", listener);
+  return () => document.removeEventListener("pointerdown", listener);
+}
+
+/**
+ * What has the focus keeps it when it is moved; what takes its place gets it when it is
+ * removed.
+ * @param {HTMLElement} list
+ * @param {() => void} change
+ */
+function keepingFocus(list, change) {
+  const { activeElement: focused } = document;
+  const rows = () => /** @type {HTMLElement[]} */ ([...list.querySelectorAll("li")]);
+  const at = rows().findIndex((row) => row.contains(focused));
+  change();
+  if (at < 0 || document.activeElement === focused) return;
+  const neighbour = rows()[Math.min(at, rows().length - 1)];
+  const next = focused?.isConnected ? focused : neighbour?.querySelector("a");
+  if (next instanceof HTMLElement) next.focus();
 }
 
 /** @param {string} heading */

@@ -80,8 +80,9 @@ export class SessionRowView {
       h("summary", {}, "⋯"),
       h("div", { class: "menu__items" }, ...items),
     );
+    // Not at every focusout: Safari does not focus the button that is pressed.
     menu.addEventListener("focusout", ({ relatedTarget }) => {
-      if (!(relatedTarget instanceof Node && menu.contains(relatedTarget))) {
+      if (relatedTarget instanceof Node && !menu.contains(relatedTarget)) {
         menu.open = false;
       }
     });
@@ -145,7 +146,10 @@ export class SessionRowView {
       if (event.key === "Escape") end(false);
       event.stopPropagation();
     });
-    input.addEventListener("blur", () => end(true));
+    // The list may move the row, which blurs the field for a moment.
+    input.addEventListener("blur", () =>
+      setTimeout(() => document.activeElement === input || end(true)),
+    );
     this.#link.replaceWith(input);
     input.select();
   }

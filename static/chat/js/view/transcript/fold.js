@@ -6,6 +6,7 @@
  */
 
 const LIMIT = 500;
+const SESSIONS = 100;
 
 export class Folds {
   #kept;
@@ -21,6 +22,7 @@ export class Folds {
     this.#kept = kept;
     this.#key = `folds:${sessionId}`;
     this.#chosen = new Map(kept.list(this.#key));
+    for (const old of kept.keys("folds:").slice(SESSIONS)) kept.set(old, null);
   }
 
   /** @param {string} id of the card's element */

@@ -41,6 +41,7 @@ export function showAll(pressed) {
   if (text === undefined || !pre) return;
   pre.textContent = text;
   pre.classList.add("is-whole");
+  pre.focus();
   pressed.remove();
 }
 
