@@ -99,7 +99,7 @@ def list_sessions(
 
 
 def _with_activity(sessions: QuerySet[Session]) -> QuerySet[Session]:
-    """With `active`, the status of a run under way; when the last one ended, and why."""
+    """With `active`, the status of a run under way; when the last ended, and why."""
     runs = Run.objects.filter(session=OuterRef("pk"))
     ended = runs.filter(status=Run.Status.FINISHED).order_by("-number")
     return sessions.annotate(
