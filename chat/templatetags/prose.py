@@ -16,6 +16,7 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
@@ -83,15 +84,16 @@ class Renderer(RendererHTML):
 
     def heading_open(self, tokens: Sequence[Token], at: int, *_: Any) -> str:
         """All of one level, under the question's."""
-        return f'<h3 data-depth="{tokens[at].tag[1:]}">'
+        token = tokens[at]
+        return f'<h3 data-depth="{token.tag[1:]}"{self.renderAttrs(token)}>'
 
     def heading_close(self, *_: Any) -> str:
         """As it was opened."""
         return "</h3>"
 
-    def table_open(self, *_: Any) -> str:
+    def table_open(self, tokens: Sequence[Token], at: int, *_: Any) -> str:
         """A box that scrolls."""
-        return '<div class="table"><table>'
+        return f'<div class="table"{self.renderAttrs(tokens[at])}><table>'
 
     def table_close(self, *_: Any) -> str:
         """As it was opened."""
@@ -127,9 +129,17 @@ def _code(text: str, language: str) -> str:
     )
 
 
+def _directions(state: StateCore) -> None:
+    """Each outermost block is written in the direction of its first letter."""
+    for token in state.tokens:
+        if token.level == 0 and token.nesting == 1:
+            token.attrSet("dir", "auto")
+
+
 _markdown: Final = MarkdownIt(
     "commonmark", {"html": False}, renderer_cls=Renderer
 ).enable(["table", "strikethrough"])
+_markdown.core.ruler.push("directions", _directions)
 _markdown.disable(["html_block", "html_inline", "reference"])
 
 

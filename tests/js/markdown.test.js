@@ -229,3 +229,9 @@ test("text nested deeper than can be read is shown as it is", () => {
     while (!live.update(source, true));
   }
 });
+
+test("each block is written in the direction of its own language", () => {
+  const shown = html("שלום\n\n- אחת\n  - two\n\n```\ncode\n```\n\n> ציטוט\n\n# כותרת");
+  const directed = [...shown.querySelectorAll("[dir=auto]")].map((e) => e.tagName);
+  assert.deepEqual(directed, ["P", "UL", "BLOCKQUOTE", "H3"]);
+});

@@ -78,7 +78,9 @@ export class Diagnostics {
    * @param {Record<string, unknown>} detail
    */
   #note(kind, detail) {
-    const words = Object.entries(detail).map(([name, value]) => `${name} ${value}`);
+    const words = Object.entries(detail)
+      .filter(([, value]) => value !== 0 && value !== "")
+      .map(([name, value]) => (name === kind ? value : `${name} ${value}`));
     this.lines.push({ at: this.#clock.now(), kind, detail: words.join(", ") });
     if (this.lines.length > LINES) this.lines.shift();
   }

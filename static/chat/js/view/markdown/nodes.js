@@ -14,12 +14,27 @@ const PARAGRAPH_LIMIT = 30_000;
 const MAX_DEPTH = 24;
 
 /**
- * The elements of some blocks.
+ * The elements of some blocks. Each outermost one is written in the direction of its
+ * first letter; what is inside follows it.
  * @param {Token[]} tokens
- * @param {number} [depth]
  * @returns {Node[]}
  */
-export function blockNodes(tokens, depth = 0) {
+export function blockNodes(tokens) {
+  const nodes = nestedNodes(tokens, 0);
+  for (const node of nodes) {
+    if (node instanceof HTMLElement && !node.matches(".code, .formula")) {
+      node.dir = "auto";
+    }
+  }
+  return nodes;
+}
+
+/**
+ * @param {Token[]} tokens
+ * @param {number} depth
+ * @returns {Node[]}
+ */
+function nestedNodes(tokens, depth) {
   return tokens.flatMap((token) => blockNode(token, depth) ?? []);
 }
 
@@ -42,7 +57,7 @@ const BLOCKS = {
   heading: (token) => headingNode(token),
   code: (token) => codeNode(token.text, languageOf(token.lang)),
   blockquote: (token, depth) =>
-    h("blockquote", {}, ...blockNodes(token.tokens, depth + 1)),
+    h("blockquote", {}, ...nestedNodes(token.tokens, depth + 1)),
   list: (token, depth) => listNode(token, depth),
   table: (token) => tableNode(token, inlineNodes),
   blockMath: (token) => formulaNode(token.text, true),
@@ -100,7 +115,7 @@ function listNode(token, depth) {
  * @param {number} depth
  */
 function itemNode(item, depth) {
-  const children = blockNodes(
+  const children = nestedNodes(
     item.tokens.filter((token) => token.type !== "checkbox"),
     depth + 1,
   );
