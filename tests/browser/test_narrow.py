@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
@@ -184,3 +186,26 @@ def test_the_longest_words_about_the_line_leave_room_for_the_title(
     assert box(page, "#title")["width"] >= 50
     assert page.evaluate("document.documentElement.scrollWidth") == SMALL["width"]
     expect(page.get_by_role("status").filter(has_text=words)).to_be_visible()
+
+
+# Forced colours
+
+
+def test_forced_colours_leave_all_that_background_alone_said(screens: Screens) -> None:
+    """The browser paints every background the same."""
+    chat = screens.chat(forced_colors="active").open().say("[scenario calculator]")
+    page = chat.finished().page
+
+    def style(selector: str, name: str) -> Any:
+        return page.eval_on_selector(selector, f"e => getComputedStyle(e).{name}")
+
+    canvas = style("body", "backgroundColor")
+    assert style("#reasoning", "appearance") == "auto"
+    assert style(".connection__dot", "backgroundColor") != canvas
+    for selector in (".card", ".prompt__text", "#send", "#composer"):
+        assert style(selector, "borderTopStyle") == "solid"
+        assert style(selector, "borderTopColor") != canvas
+    expect(page.locator(".session.is-open")).to_be_visible()
+    assert style(".session.is-open", "outlineStyle") == "solid"
+    page.focus("#message")
+    assert style("#composer", "outlineStyle") == "solid"
