@@ -187,6 +187,33 @@ def test_the_clock_recognises_its_prompts(prompt: str, timezone: str | None) -> 
     assert CurrentTime(fixed).recognise(prompt) == wanted
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a" + " " * 16_000 + "b",
+        "2+2" + " " * 31_000 + "equals x",
+        "1+" * 16_000 + "1",
+        "1" + "," * 31_000,
+        "what time is it" + " " * 31_000 + "x",
+        "what time is it in " + " " * 31_000 + "?x",
+        "what time is it in " + " " * 470 + "?x",
+        "what time is it" + " now" * 50 + " in a" + " now" * 60 + " x",
+        "hi " * 10_000 + "x",
+    ],
+)
+def test_no_prompt_holds_up_the_event_loop(prompt: str) -> None:
+    began = time.perf_counter()
+    for tool in (Calculator(), CurrentTime()):
+        assert tool.recognise(prompt) is None
+    assert time.perf_counter() - began < 0.5
+
+
+def test_spaces_do_not_keep_a_tool_from_its_prompt() -> None:
+    assert Calculator().recognise("what  is\n2  +  2") == {"expression": "2 + 2"}
+    found = CurrentTime(fixed).recognise("what time  is it\nin   Cape  Town")
+    assert found == {"timezone": "Africa/Johannesburg"}
+
+
 @pytest.mark.parametrize("tool", [Calculator(), CurrentTime(), Ledger()])
 def test_tools_keep_to_the_interface(tool: Tool) -> None:
     assert isinstance(tool, Tool)

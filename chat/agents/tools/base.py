@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
+
+MAX_RECOGNISED: Final = 500  # characters of a prompt that is a tool's; no more
 
 
 class ToolError(Exception):
@@ -37,5 +39,17 @@ class RecognisingTool(Protocol):
     """A tool that knows its own prompts, for a model too small to choose tools."""
 
     def recognise(self, prompt: str) -> dict[str, Any] | None:
-        """The arguments for a prompt that is plainly this tool's, or None."""
+        """The arguments for a prompt that is plainly this tool's, or None.
+
+        Called on the event loop, with prompts of any length: see `in_short`.
+        """
         ...
+
+
+def in_short(prompt: str) -> str:
+    """The prompt with single spaces, for regular expressions; "" if it is too long.
+
+    Runs of spaces cost expressions such as `\\s*(…)?\\s*$` the square of their length.
+    """
+    text = prompt.strip()
+    return "" if len(text) > MAX_RECOGNISED else " ".join(text.split())

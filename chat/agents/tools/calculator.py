@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from chat.agents.tools.base import ToolError
+from chat.agents.tools.base import ToolError, in_short
 
 Number = int | float
 
@@ -256,10 +256,10 @@ class Calculator:
 
     def recognise(self, prompt: str) -> dict[str, Any] | None:
         """Arithmetic that makes up the whole prompt, polite words aside."""
-        text = _POLITE.sub("", prompt.strip().rstrip("?!. "))
+        text = _POLITE.sub("", in_short(prompt).rstrip("?!. "))
         text = _QUESTION.sub("", text).strip().rstrip("?!.= ").strip()
         text = _in_signs(text)
-        if not text or len(text) > MAX_LENGTH or not _ARITHMETIC.fullmatch(text):
+        if not text or not _ARITHMETIC.fullmatch(text):
             return None
         if not _DOES_SOMETHING.search(text) or _DATE.fullmatch(text):
             return None

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from chat.agents.tools.base import ToolError
+from chat.agents.tools.base import ToolError, in_short
 
 # Cities and countries that are no names of time zones themselves.
 _PLACES: Final = {
@@ -139,8 +139,9 @@ class CurrentTime:
 
     def recognise(self, prompt: str) -> dict[str, Any] | None:
         """A question for the time, here (UTC) or at a place that has a zone."""
-        found = _ASKS.fullmatch(prompt.strip())
-        if found is None or _PHILOSOPHY.fullmatch(prompt.strip()):
+        asked = in_short(prompt)
+        found = _ASKS.fullmatch(asked)
+        if found is None or _PHILOSOPHY.fullmatch(asked):
             return None
         place = next((text for text in found.groups() if text), "")
         if not place:
