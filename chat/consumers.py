@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from typing import Any, Final, assert_never
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from channels.consumer import get_handler_name
@@ -292,4 +291,4 @@ def origin_is_allowed(scope: dict[str, Any]) -> bool:
         return False
     if not origin or origin in settings.CSRF_TRUSTED_ORIGINS:
         return True
-    return bool(urlsplit(origin).netloc == host)
+    return bool(origin.partition("://")[2] == host)

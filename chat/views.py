@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -51,7 +52,7 @@ def image(request: HttpRequest) -> HttpResponse:
     might smuggle into the page could not. `address`: http or https, else 400.
     """
     address = request.POST.get("address", "")
-    if urlsplit(address).scheme not in {"http", "https"}:
+    if not _is_web_address(address):
         return HttpResponseBadRequest("Not the address of an image.")
     nonce = secrets.token_urlsafe(16)
     context = {"address": address, "alt": request.POST.get("alt"), "nonce": nonce}
@@ -59,6 +60,13 @@ def image(request: HttpRequest) -> HttpResponse:
     response.headers[csp.HEADER] = csp.image_policy(nonce)
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        return urlsplit(text).scheme in {"http", "https"}
+    except ValueError:
+        return False
 
 
 def _page(request: HttpRequest, session_id: UUID) -> HttpResponse:
@@ -104,4 +112,5 @@ def _config(
             "image": reverse("image"),
         },
         "heartbeat_interval": HEARTBEAT_INTERVAL,
+        "now": time.time(),
     }

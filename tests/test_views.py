@@ -154,7 +154,9 @@ def test_an_image_from_elsewhere_has_a_page_that_can_do_nothing_else(
     assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
 
 
-@pytest.mark.parametrize("address", ["", "javascript:alert(1)", "data:text/html,x"])
+@pytest.mark.parametrize(
+    "address", ["", "javascript:alert(1)", "data:text/html,x", "http://[", "http://℀/"]
+)
 def test_what_is_no_address_of_an_image_is_refused(
     client: Client, address: str
 ) -> None:

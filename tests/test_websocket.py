@@ -642,6 +642,12 @@ async def test_a_foreign_page_is_shown_the_door(site: Site) -> None:
         await socket.ping()
 
 
+async def test_an_origin_that_is_none_is_foreign(quick_site: Site) -> None:
+    # Daphne itself answers such a handshake with 400.
+    async with open_socket(quick_site, greeted=False, origin="http://[") as socket:
+        assert await socket.closed() == 4403
+
+
 async def test_somebody_elses_session_is_not_there(site: Site) -> None:
     owner, stranger = Person(site.url), Person(site.url)
     session_id = uuid4()
