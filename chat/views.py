@@ -107,6 +107,7 @@ def _config(
         "signed_in": user.is_authenticated,
         "login_url": resolve_url(settings.LOGIN_URL),
         "urls": {
+            "new_chat": reverse("new_chat"),
             "sessions": reverse("sessions"),
             "chat": "/chat/",
             "image": reverse("image"),

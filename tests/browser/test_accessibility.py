@@ -183,3 +183,10 @@ def test_drafts_are_kept_per_session(screens: Screens) -> None:
     expect(chat.page.locator("#message")).to_have_value("half a thought")
     other = screens.chat(chat.page.context).open("/")
     expect(other.page.locator("#message")).to_have_value("")
+    # A new chat has another address at every load, and its draft all the same.
+    other.page.fill("#message", "a beginning")
+    other.reload()
+    expect(other.page.locator("#message")).to_have_value("a beginning")
+    other.page.press("#message", "Enter")
+    other.open("/")
+    expect(other.page.locator("#message")).to_have_value("")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from uuid import UUID
 
 from playwright.sync_api import expect
@@ -223,4 +224,18 @@ def test_an_answer_nested_without_end_harms_nothing(
     chat.say("[scenario hello]").finished(2)
     chat.reload()
     expect(chat.page.locator("#run-2 .prose")).to_contain_text("Hello")
+    chat.assert_clean()
+
+
+def test_long_work_says_how_long_it_takes(screens: Screens, model: ModelServer) -> None:
+    """Also after a reload."""
+    model.add("patience", [{"reasoning": "Hm."}, {"wait": "patience"}, {"text": "Ah."}])
+    chat = screens.chat().open().say("[scenario patience]")
+    state = chat.page.locator(".run__state")
+    expect(state).to_have_text("Working · 3 s")
+    chat.reload()
+    expect(state).to_have_text(re.compile(r"Working · [4-9] s"))
+    model.release("patience")
+    chat.finished()
+    expect(state).to_have_text("Answered")
     chat.assert_clean()

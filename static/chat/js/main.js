@@ -34,6 +34,8 @@ const json = (id) => JSON.parse(byId(id).textContent ?? "null");
 const config = json("config");
 /** @type {Snapshot} */
 const snapshot = json("snapshot");
+/** When `config.now` was true, nearly: the browser's clock may be wrong by hours. */
+const startedAt = performance.now();
 
 /** @type {Clock} */
 const clock = {
@@ -202,6 +204,7 @@ const composer = new Composer({
   intents,
   kept,
   sessionId,
+  isNew: () => location.pathname === config.urls.new_chat,
   agents: config.agents,
 });
 
@@ -216,6 +219,8 @@ transcript.mount(byId("transcript"), {
   kept,
   keptByTab,
   sessionId,
+  clock,
+  serverNow: () => config.now + (performance.now() - startedAt) / 1000,
   now: () => performance.now(),
   scroller: byId("scroller"),
   newBelow: byId("new-below"),

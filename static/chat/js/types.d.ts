@@ -212,8 +212,10 @@ export interface Config {
   login_url: string;
   signed_in: boolean;
   new: boolean;
-  urls: { sessions: string; chat: string; image: string };
+  urls: { new_chat: string; sessions: string; chat: string; image: string };
   heartbeat_interval: number;
+  /** The server's time, in Unix seconds. */
+  now: number;
 }
 
 export interface SessionRow {

@@ -101,11 +101,19 @@ const ENDINGS = {
 /**
  * How the run ended, or what it is doing.
  * @param {Run} run
+ * @param {number} [now] Unix seconds, by the server's clock
  */
-export function stateOf(run) {
+export function stateOf(run, now = 0) {
   if (run.status === "queued") return "Waiting its turn";
-  if (run.status === "running") return "Working";
+  if (run.status === "running") return `Working${soFar(now - run.timestamp)}`;
   return run.reason ? ENDINGS[run.reason] : "Finished";
+}
+
+/** @param {number} seconds */
+function soFar(seconds) {
+  return seconds < 2
+    ? ""
+    : ` · ${duration(Math.floor(seconds) * 1000).replace(".0", "")}`;
 }
 
 /**

@@ -15,6 +15,7 @@ import { byId, setText } from "./dom.js";
  * @property {Intents} intents
  * @property {Kept} kept
  * @property {string} sessionId
+ * @property {() => boolean} isNew nothing was said in it yet
  * @property {Agent[]} agents
  */
 
@@ -76,8 +77,8 @@ export class Composer {
 
   /** A new chat gets another id at every load, until something was said in it. */
   get #draftKey() {
-    const { conversation, sessionId } = this.#needs;
-    return conversation.runs.length > 0 ? `draft:${sessionId}` : "draft:new";
+    const { isNew, sessionId } = this.#needs;
+    return isNew() ? "draft:new" : `draft:${sessionId}`;
   }
 
   #listen() {
@@ -108,7 +109,11 @@ export class Composer {
     // Half a character (a lone surrogate) is nothing that could be sent or stored.
     const message = this.#text.value.trim().replace(/\p{Cs}/gu, "\ufffd");
     if (message === "" || this.#isTooLong) return;
-    if (this.#needs.intents.send(message)) this.#set("");
+    const key = this.#draftKey; // which sending may change
+    if (this.#needs.intents.send(message)) {
+      this.#needs.kept.set(key, null);
+      this.#set("");
+    }
     this.focus();
   }
 

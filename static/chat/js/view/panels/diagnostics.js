@@ -26,6 +26,8 @@ export class DiagnosticsPanel {
   #needs = null;
   #facts = h("dl", { class: "facts" });
   #lines = h("ol", { class: "log", tabindex: 0, "aria-label": "Changes of state" });
+  /** @type {Line | undefined} the last one that is shown */
+  #last;
   /** @type {HTMLElement | null} */
   #root = null;
   /** @type {Map<string, HTMLElement>} */
@@ -56,9 +58,18 @@ export class DiagnosticsPanel {
   update() {
     if (!this.#needs || !this.#isVisible) return;
     for (const [name, value] of this.#rows()) this.#set(name, value);
-    const { lines } = this.#needs.diagnostics;
+    this.#showLines(this.#needs.diagnostics.lines);
+  }
+
+  /** @param {Line[]} lines of which the oldest go and new ones come */
+  #showLines(lines) {
+    const last = lines.at(-1);
+    if (last === this.#last) return;
+    this.#last = last;
+    const { scrollTop, scrollHeight, clientHeight } = this.#lines;
+    const isAtEnd = scrollHeight - scrollTop - clientHeight < 8;
     this.#lines.replaceChildren(...lines.map((line) => h("li", {}, lineText(line))));
-    this.#lines.scrollTop = this.#lines.scrollHeight;
+    if (isAtEnd) this.#lines.scrollTop = this.#lines.scrollHeight;
   }
 
   unmount() {

@@ -2,7 +2,7 @@
  * The transcript: runs, and the messages that wait; painted from what changed.
  *
  * @import {
- *   Connection, Intents, OutboxItem, Panel, Readable,
+ *   Clock, Connection, Intents, OutboxItem, Panel, Readable,
  * } from "../../types.js"
  * @import { Conversation } from "../../model/conversation.js"
  * @import { Kept } from "../../model/kept.js"
@@ -32,7 +32,9 @@ import { RunView } from "../transcript/run.js";
  * @property {Kept} kept
  * @property {Kept} keptByTab
  * @property {string} sessionId
- * @property {() => number} now
+ * @property {Clock} clock
+ * @property {() => number} now milliseconds
+ * @property {() => number} serverNow Unix seconds
  * @property {HTMLElement} scroller
  * @property {HTMLElement} newBelow
  * @property {HTMLElement} empty
@@ -61,6 +63,8 @@ export class TranscriptPanel {
   /** @type {IntersectionObserver | null} */
   #topSeen = null;
   #isTopNear = false;
+  /** @type {unknown} */
+  #ticking = null;
 
   /**
    * @param {HTMLElement} root
@@ -75,6 +79,7 @@ export class TranscriptPanel {
     const context = {
       folds: new Folds(needs.kept, needs.sessionId),
       now: needs.now,
+      serverNow: needs.serverNow,
     };
     this.#context = context;
     this.#seek = new Seek(needs, this.#follow);
@@ -85,7 +90,7 @@ export class TranscriptPanel {
     this.#undo = this.#listen(root, needs);
   }
 
-  /** @type {{ folds: Folds, now: () => number } | null} */
+  /** @type {import("../transcript/card.js").Context | null} */
   #context = null;
 
   /** Paint what changed since the last time. */
@@ -94,6 +99,19 @@ export class TranscriptPanel {
     const isThere = this.#seek?.goOn((run) => !this.#changed.has(run)) ?? true;
     if (!isThere) this.#needs?.requestPaint(this);
     if (this.#isTopNear) this.#lookAtTop();
+    this.#tick();
+  }
+
+  /** While something runs, say every second for how long. */
+  #tick() {
+    const { clock, conversation, requestPaint } = /** @type {Needs} */ (this.#needs);
+    const { active } = conversation;
+    if (!active || this.#ticking) return;
+    this.#ticking = clock.setTimeout(() => {
+      this.#ticking = null;
+      this.#changed.add(active.run);
+      requestPaint(this);
+    }, 1000);
   }
 
   /** Show the end, whatever the reader looks at: they have just said something. */

@@ -11,7 +11,8 @@ import { h, setText } from "../dom.js";
 /**
  * @typedef {object} Context
  * @property {Folds} folds
- * @property {() => number} now
+ * @property {() => number} now milliseconds
+ * @property {() => number} serverNow Unix seconds
  */
 
 /**

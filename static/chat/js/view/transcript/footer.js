@@ -31,10 +31,13 @@ export class RunFooter {
     this.element = h("footer", { class: "run__foot" }, this.#error, line);
   }
 
-  /** @param {Run} run */
-  update(run) {
+  /**
+   * @param {Run} run
+   * @param {number} now Unix seconds, by the server's clock
+   */
+  update(run, now) {
     const isDone = run.status === "finished";
-    setText(this.#state, stateOf(run));
+    setText(this.#state, stateOf(run, now));
     setText(this.#facts, isDone ? factsOf(run) : run.agent_name);
     this.#showError(isSaid(run) ? undefined : run.error);
     this.#copy.hidden = !isDone || !run.steps.some((s) => s.type === "final_answer");

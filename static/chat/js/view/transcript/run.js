@@ -15,6 +15,8 @@ export class RunView {
   #context;
   /** @type {Map<string, TextCard | ToolCard>} */
   #cards = new Map();
+  /** The steps that a card has shown for good. @type {WeakMap<object, Step[]>} */
+  #shown = new WeakMap();
   #heading = h("h2", { class: "visually-hidden" });
   #prompt = h("p", { class: "prompt__text", dir: "auto" });
   #steps = h("ol", { class: "steps" });
@@ -46,9 +48,28 @@ export class RunView {
       cards.map((card) => card.element),
     );
     this.#steps.hidden = cards.length === 0;
-    this.#footer.update(run);
+    this.#footer.update(run, this.#context.serverNow());
     const isOver = run.status === "finished";
-    return cards.map((card, i) => card.update(groups[i] ?? [], isOver)).every(Boolean);
+    return cards
+      .map((card, i) => this.#paint(card, groups[i] ?? [], isOver))
+      .every(Boolean);
+  }
+
+  /**
+   * A step that has finished changes no more, and costs no more. (A run fetched afresh
+   * has other steps.)
+   * @param {TextCard | ToolCard} card
+   * @param {Step[]} steps
+   * @param {boolean} isOver
+   */
+  #paint(card, steps, isOver) {
+    const shown = this.#shown.get(card);
+    if (shown?.length === steps.length && steps.every((step, i) => step === shown[i])) {
+      return true;
+    }
+    const isShown = card.update(steps, isOver);
+    if (isShown && isFinal(steps, isOver)) this.#shown.set(card, steps);
+    return isShown;
   }
 
   /** @param {Run} run */
@@ -73,6 +94,16 @@ export class RunView {
     this.#cards.set(key, card);
     return card;
   }
+}
+
+/**
+ * Is this all of them, and all of each? A call may still get its result.
+ * @param {Step[]} steps
+ * @param {boolean} isOver
+ */
+function isFinal(steps, isOver) {
+  const isDone = steps.every((step) => step.status !== "running");
+  return isDone && (isOver || steps.at(-1)?.type !== "tool_use");
 }
 
 /** @param {Step} step */
