@@ -12,8 +12,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from chat import identity, store
+from chat import identity, runtime, store
 from chat.models import Session
+from chat.protocol import message
 from chat.store import Identity, NotYoursError, SessionChange
 
 P = ParamSpec("P")
@@ -72,7 +73,16 @@ def session(request: HttpRequest, who: Identity, session_id: UUID) -> HttpRespon
         store.delete_session(session_id, who)
         return HttpResponse(status=204)
     change = msgspec.json.decode(request.body, type=SessionChange)
-    return JsonResponse(session_json(store.change_session(session_id, who, change)))
+    changed = store.change_session(session_id, who, change)
+    if fields := change.fields():
+        _announce(session_id, fields)
+    return JsonResponse(session_json(changed))
+
+
+def _announce(session_id: UUID, fields: dict[str, Any]) -> None:
+    """Tell every screen that has the session open."""
+    text = message("session", {"session_id": str(session_id), **fields})
+    runtime.tell(lambda here: here.hub.announce(session_id, text))
 
 
 @require_POST

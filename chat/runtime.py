@@ -123,6 +123,12 @@ def current() -> Runtime:
     return _runtime
 
 
+def tell(act: Callable[[Runtime], object]) -> None:
+    """Have the runtime do something, if this process has one. From any thread."""
+    if _runtime is not None and not _runtime.loop.is_closed():
+        _runtime.loop.call_soon_threadsafe(act, _runtime)
+
+
 async def close() -> None:
     """Stop the runtime, if it was started."""
     global _runtime

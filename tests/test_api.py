@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from chat.identity import GUEST_KEY
 from chat.models import Session
-from chat.store import Identity
+from chat.store import Identity, sessions
 from tests.rows import ask, running_run
 
 pytestmark = pytest.mark.django_db
@@ -129,6 +129,24 @@ def test_renaming_pinning_and_archiving(signed_in: Client, hers: UUID) -> None:
     assert listed(signed_in)["sessions"] == []
     assert len(listed(signed_in, archived="1")["sessions"]) == 1
     assert patch(signed_in, hers, {}).status_code == 200
+
+
+def test_what_changed_meanwhile_stays_changed(
+    signed_in: Client, hers: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = sessions.find_session
+
+    def find_and_wait(session_id: UUID, who: Identity) -> Session | None:
+        found = find(session_id, who)
+        Session.objects.filter(id=session_id).update(title="Meanwhile", archived=True)
+        return found
+
+    monkeypatch.setattr(sessions, "find_session", find_and_wait)
+    answer = patch(signed_in, hers, {"pinned": True})
+    assert answer.json()["title"] == "Meanwhile"
+    session = Session.objects.get(id=hers)
+    assert (session.title, session.archived) == ("Meanwhile", True)
+    assert session.pinned is True
 
 
 def test_a_change_answers_what_the_list_says(signed_in: Client, ada: User) -> None:

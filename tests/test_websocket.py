@@ -74,12 +74,18 @@ class Sites:
     """Server processes for all tests of this module, started when first asked for."""
 
     def __init__(
-        self, folder: Path, stack: ExitStack, databases: Databases, model: ModelServer
+        self,
+        folder: Path,
+        stack: ExitStack,
+        databases: Databases,
+        model: ModelServer,
+        static_root: Path,
     ) -> None:
         self._folder = folder
         self._stack = stack
         self._databases = databases
         self._model = model
+        self._static_root = static_root
         self._started: dict[str, Site] = {}
         (folder / "script.json").write_text(json.dumps(SCRIPT))
 
@@ -97,6 +103,7 @@ class Sites:
                     "SCRIPTED_AGENT": self._folder / "script.json",
                     "LLM_BASE_URL": self._model.base_url,
                     "LLM_MODEL": "scripted",
+                    "STATIC_ROOT": self._static_root,
                     "MAX_MESSAGES_PER_MINUTE": 10_000,
                     "ALLOW_GUESTS": 1,
                 }
@@ -108,11 +115,15 @@ class Sites:
 
 @pytest.fixture(scope="module")
 def sites(
-    tmp_path_factory: pytest.TempPathFactory, databases: Databases, model: ModelServer
+    tmp_path_factory: pytest.TempPathFactory,
+    databases: Databases,
+    model: ModelServer,
+    static_root: Path,
 ) -> Iterator[Sites]:
     """See Sites. What they logged must hold no traceback in the end."""
     with ExitStack() as stack:
-        started = Sites(tmp_path_factory.mktemp("sites"), stack, databases, model)
+        folder = tmp_path_factory.mktemp("sites")
+        started = Sites(folder, stack, databases, model, static_root)
         yield started
         logs = [site.log_text for site in started._started.values()]
     for log in logs:
@@ -534,6 +545,20 @@ async def test_stop_clamps_to_what_was_seen_and_continue_goes_on(
         assert viewer.text(1) == first["text"]
         shown = json.loads(viewer.transcript()[1])
         check_digests(quick_site, session_id, [(1, shown)])
+
+
+async def test_a_new_title_is_told_to_every_open_screen(site: Site) -> None:
+    person, session_id = Person(site.url), uuid4()
+    async with open_socket(site, session_id, person=person) as socket:
+        await socket.send("chat", message="Hi", agent_name="scripted")
+        await socket.until("reasoning_complete")
+        await socket.send("subscribe", protocol=2)
+        await socket.until("snapshot")
+        path = f"{site.url}/api/sessions/{session_id}"
+        await asyncio.to_thread(person.change, path, {"title": "Höhe", "pinned": True})
+        told = await socket.until("session")
+        data = {"session_id": str(session_id), "title": "Höhe", "pinned": True}
+        assert told[-1]["data"] == data
 
 
 # ---------------------------------------------------------------- bad input

@@ -10,9 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from chat.agents import registry
 from chat.models import Run, Session, Step
-from chat.protocol import (
-    storable,
-)
+from chat.protocol import storable
 
 PAGE_SESSIONS: Final = 50
 MAX_OFFSET: Final = 2**31  # more than anybody has, and not too much for a database
@@ -59,6 +57,17 @@ class SessionChange(Struct, frozen=True, forbid_unknown_fields=True):
     title: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
     pinned: bool | UnsetType = UNSET
     archived: bool | UnsetType = UNSET
+
+    def fields(self) -> dict[str, Any]:
+        """The changed fields and their new values."""
+        given = {
+            name: value
+            for name, value in structs.asdict(self).items()
+            if value is not UNSET
+        }
+        if "title" in given:
+            given["title"] = storable(given["title"])
+        return given
 
 
 class SessionPage(Struct, frozen=True):
@@ -115,11 +124,10 @@ def _with_activity(sessions: QuerySet[Session]) -> QuerySet[Session]:
 
 def change_session(session_id: UUID, who: Identity, change: SessionChange) -> Session:
     """Rename, pin or archive. Raises NotYoursError."""
-    session = required_session(session_id, who)
-    for name, value in structs.asdict(change).items():
-        if value is not UNSET:
-            setattr(session, name, storable(value) if name == "title" else value)
-    session.save(update_fields=["title", "pinned", "archived"])
+    required_session(session_id, who)
+    # Only what is to be changed: the rest may have changed since it was read.
+    if fields := change.fields():
+        Session.objects.filter(id=session_id).update(**fields)
     return _with_activity(Session.objects.filter(id=session_id)).get()
 
 
