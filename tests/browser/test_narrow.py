@@ -8,12 +8,20 @@ import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.browser.drive import DESK, PHONE, Chat, Screens
+from tests.browser.states import in_state
+from tests.model_server import ModelServer
 
 SMALL = {"width": 360, "height": 640}
 KEYBOARD_UP = {"width": 360, "height": 340}
 LANDSCAPE = {"width": 640, "height": 360}
+ZOOMED = {"viewport": {"width": 640, "height": 400}, "device_scale_factor": 2}
 COVERED = (".skip", "#top", "main", "#diagnostics-panel")
 IN_SIDEBAR = "() => !!document.activeElement.closest('#sidebar')"
+LARGE_TEXT = """() => {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(":root { font-size: 32px }");
+  document.adoptedStyleSheets = [sheet];
+}"""
 OUTSIDE = """(selectors) => selectors.filter((selector) => {
   const element = document.querySelector(selector);
   if (!element.checkVisibility()) return false;
@@ -209,3 +217,33 @@ def test_forced_colours_leave_all_that_background_alone_said(screens: Screens) -
     assert style(".session.is-open", "outlineStyle") == "solid"
     page.focus("#message")
     assert style("#composer", "outlineStyle") == "solid"
+
+
+# 200 %
+
+
+@pytest.mark.parametrize("state", ["finished", "empty"])
+@pytest.mark.parametrize(
+    ("options", "is_large_text"),
+    [(ZOOMED, False), ({"viewport": DESK}, True), ({"viewport": PHONE}, True)],
+    ids=["all", "text", "text-on-a-phone"],
+)
+def test_at_200_percent_all_is_within_reach(
+    state: str,
+    options: dict[str, Any],
+    is_large_text: bool,  # noqa: FBT001
+    screens: Screens,
+    model: ModelServer,
+) -> None:
+    """The whole page zoomed, or its text alone."""
+    chat = screens.chat(**options)
+    with in_state(state, chat, model):
+        page = chat.page
+        if is_large_text:
+            page.evaluate(LARGE_TEXT)
+        assert outside(page, "#send", "#agent", "#help-button", *HEADER) == []
+        assert box(page, "#scroller")["height"] >= 100
+        assert box(page, "#title")["width"] >= 50
+        for root in (":root", "#scroller", "#composer", "#top"):
+            over = page.eval_on_selector(root, "e => e.scrollWidth - e.clientWidth")
+            assert over <= 0, root
