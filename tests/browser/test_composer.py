@@ -33,6 +33,17 @@ def test_a_withdrawn_message_does_not_replace_what_is_being_written(
     chat.assert_clean()
 
 
+def test_a_question_can_be_edited_and_asked_again(screens: Screens) -> None:
+    """It comes into the composer; the old one stays as it was."""
+    chat = screens.chat().open().say("[scenario hello] frist").finished()
+    chat.page.get_by_role("button", name="Edit this question").click()
+    expect(chat.page.locator("#message")).to_be_focused()
+    expect(chat.page.locator("#message")).to_have_value("[scenario hello] frist")
+    chat.say("[scenario hello] first").finished(2)
+    expect(chat.page.locator("#run-1 .prompt__text")).to_contain_text("frist")
+    chat.assert_clean()
+
+
 def test_a_full_outbox_keeps_the_text(screens: Screens) -> None:
     """And says why it was not taken."""
     chat = screens.chat().open()

@@ -130,6 +130,9 @@ const intents = {
     }
     socket.doubt(); // if the line is dead, find out now
   },
+  edit(run) {
+    composer.offer(conversation.get(run)?.prompt ?? "");
+  },
   retry(run) {
     if (!room.retry(run))
       toasts.say("There is no connection. Try again when it is back.");

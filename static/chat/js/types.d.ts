@@ -247,6 +247,7 @@ export interface Intents {
   /** False: not taken, keep it. */
   send(message: string): boolean;
   stop(run: number): void;
+  edit(run: number): void;
   retry(run: number): void;
   withdraw(clientId: string): void;
   resend(clientId: string): void;

@@ -260,6 +260,7 @@ function delegateSummary(root, pressed) {
  */
 function handlers(intents) {
   return {
+    edit: (button) => intents.edit(runOf(button)),
     retry: (button) => intents.retry(runOf(button)),
     withdraw: (button) => intents.stop(runOf(button)),
     resend: (button) => intents.resend(clientIdOf(button)),

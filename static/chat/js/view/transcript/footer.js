@@ -15,6 +15,7 @@ export class RunFooter {
   #error = h("p", { class: "run__error", dir: "auto" });
   #copy = button("Copy answer", "copy-answer");
   #link = button("Link", "link-run", { "aria-label": "Copy link to this question" });
+  #edit = button("Edit", "edit", { "aria-label": "Edit this question and ask again" });
   #retry = button("Retry", "retry");
   #withdraw = button("Withdraw", "withdraw");
 
@@ -24,6 +25,7 @@ export class RunFooter {
       { class: "run__tools" },
       this.#copy,
       this.#link,
+      this.#edit,
       this.#retry,
       this.#withdraw,
     );
@@ -42,6 +44,7 @@ export class RunFooter {
     this.#showError(isSaid(run) ? undefined : run.error);
     this.#copy.hidden = !isDone || !run.steps.some((s) => s.type === "final_answer");
     this.#link.hidden = !isDone;
+    this.#edit.hidden = !isDone;
     this.#retry.hidden = !isDone;
     setText(this.#retry, isContinuable(run) ? "Continue" : "Retry");
     this.#retry.classList.toggle("is-primary", isContinuable(run));
