@@ -148,6 +148,18 @@ def test_new_text_below_is_said_above_the_draft(
     page.click("#new-below", trial=True)
 
 
+@pytest.mark.parametrize("size", [KEYBOARD_UP, PHONE, DESK])
+def test_notices_do_not_cover_the_draft(size: ViewportSize, screens: Screens) -> None:
+    """Nor the header."""
+    chat = screens.chat(viewport=size).open().say("[scenario hello]").finished()
+    page = write_long(chat)
+    page.get_by_role("button", name="Copy answer").click()
+    page.locator(".toast").wait_for()
+    notice = box(page, ".toast")
+    assert notice["top"] >= box(page, "#top")["bottom"]
+    assert notice["bottom"] <= box(page, "#composer")["top"]
+
+
 def test_fields_are_written_so_large_that_ios_does_not_zoom(screens: Screens) -> None:
     """16 px, where fingers type."""
     chat = screens.chat(viewport=PHONE, has_touch=True).open().say("[scenario hello]")
