@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from django.db import (
@@ -38,6 +38,8 @@ from chat.protocol import (
 )
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MAX_PENDING_CHARS: Final = 1024 * 1024  # per run; then its agent waits for the database
 ROWS_PER_INSERT: Final = 1_000
@@ -322,6 +324,15 @@ class Journal:
         if urgent:
             self._urgent.set()
 
+    async def between_flushes(self, query: Callable[[], T]) -> T:
+        """`query()` in the journal's thread, so while no flush is under way.
+
+        For whatever updates many of these runs at once: in another thread it would
+        lock their rows in another order than a flush does, and each wait for the other.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, _kept, query)
+
     async def close(self) -> None:
         """Write what is pending, if the database answers within 2 s, and stop."""
         try:
@@ -405,6 +416,15 @@ def _take(log: RunLog) -> tuple[Batch | None, list[asyncio.Future[None]]] | None
         logger.exception("events of run %s cannot be encoded", log.run_id)
         log.lose(RunLostError("spoilt"))
         return None
+
+
+def _kept(query: Callable[[], T]) -> T:
+    """`query()` with the thread's own connection, given up where it fails."""
+    try:
+        return query()
+    except TRANSIENT:
+        connection.close()
+        raise
 
 
 def _transact(batches: list[Batch]) -> tuple[set[int], set[int]]:

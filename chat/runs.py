@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -26,7 +27,7 @@ from chat.agents.base import (
     PartStarted,
     RunEnded,
 )
-from chat.database import db
+from chat.database import db, urgent
 from chat.fanout import Hub
 from chat.journal import TRANSIENT, Journal, RunLog, RunLostError
 from chat.models import Run, Step
@@ -38,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 MAX_HISTORY: Final = 50  # earlier runs handed to an agent, which cuts them to its model
 MAX_TAKEOVERS: Final = 3  # without finishing a step; then the run has failed
-CLAIMS_AT_ONCE: Final = 8  # taken in one round of looking for work
+CLAIMS_AT_ONCE: Final = 8  # between two looks at what others have left
 
 INTERNAL: Final = Failure(
     "internal",
@@ -102,7 +103,7 @@ class Runs:
         self, session_id: UUID, who: Identity, number: int | None, seen: int | None
     ) -> None:
         """End a run, wherever it is driven. Raises ProtocolError, NotYoursError."""
-        stopped = await db(store.stop, session_id, who, number, seen)
+        stopped = await urgent(store.stop, session_id, who, number, seen)
         self._publish(stopped.written)
         self._hub.nudge([stopped.run_id])
         self._spawn(self._start_next(session_id))
@@ -119,8 +120,8 @@ class Runs:
     async def renew(self) -> None:
         """Say that this process is alive; give up what others have taken."""
         if self._driving:
-            lost = await db(store.renew, self.process, list(self._driving))
-            self.give_up(list(lost))
+            renew = partial(store.renew, self.process, list(self._driving))
+            self.give_up(list(await self._journal.between_flushes(renew)))
 
     async def recover(self) -> None:
         """Take over abandoned runs and start waiting ones, as far as there is room.
@@ -131,21 +132,35 @@ class Runs:
         calm = 2 * settings.HEARTBEAT_SECONDS
         if asyncio.get_running_loop().time() - self.troubled < calm:
             return
+        while self._room and await self._take_over_some():
+            pass
+        while self._room and await self._start_some():
+            pass
+
+    async def _take_over_some(self) -> bool:
+        """Take over some abandoned runs; whether there may be more."""
         older_than = timedelta(seconds=settings.TAKEOVER_SECONDS)
-        if self._room:
-            for run_id in await db(store.abandoned, older_than, CLAIMS_AT_ONCE):
-                if run_id in self._driving:
-                    continue
-                if await self._claim(
-                    store.take_over, run_id, self.process, older_than, _is_repeatable
-                ):
-                    logger.warning("took over run %s", run_id)
-        if self._room:
-            waiting = await db(
-                store.waiting_sessions, CLAIMS_AT_ONCE, settings.MAX_RUNS_PER_USER
+        found = await urgent(
+            store.abandoned, older_than, CLAIMS_AT_ONCE, list(self._driving)
+        )
+        taken = [
+            run_id
+            for run_id in found
+            if await self._claim(
+                store.take_over, run_id, self.process, older_than, _is_repeatable
             )
-            for session_id in waiting:
-                await self._start_next(session_id)
+        ]
+        if taken:
+            logger.warning("took over runs %s", taken)
+        return bool(taken) and len(found) == CLAIMS_AT_ONCE
+
+    async def _start_some(self) -> bool:
+        """Start some waiting runs; whether there may be more."""
+        waiting = await urgent(
+            store.waiting_sessions, CLAIMS_AT_ONCE, settings.MAX_RUNS_PER_USER
+        )
+        started = [await self._start_next(session_id) for session_id in waiting]
+        return any(started) and len(waiting) == CLAIMS_AT_ONCE
 
     async def close(self) -> None:
         """Stop driving; the runs stay open in the log."""
@@ -159,7 +174,7 @@ class Runs:
         """Let other processes claim this one's runs at once, not after a silence."""
         try:
             async with asyncio.timeout(2):
-                await db(store.release, self.process)
+                await urgent(store.release, self.process)
         except (TimeoutError, DatabaseError) as error:
             logger.warning("could not hand the runs over: %s", error)
         self._hub.call_recover()
@@ -176,7 +191,7 @@ class Runs:
             return False  # whoever has room finds it in `recover`
         self._claiming += 1
         try:
-            claimed = await db(claim, *args)
+            claimed = await urgent(claim, *args)
         finally:
             self._claiming -= 1
         if claimed is not None:
@@ -195,17 +210,21 @@ class Runs:
     def _publish(self, written: Committed) -> None:
         self._hub.publish([(written.session_id, written.frame)])
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _start_next(self, session_id: UUID) -> None:
+    async def _start_next(self, session_id: UUID) -> bool:
+        """Start what waits in the session, if its turn has come; whether it was so."""
         per_user = settings.MAX_RUNS_PER_USER
         try:
-            await self._claim(store.start_next, session_id, self.process, per_user)
+            return await self._claim(
+                store.start_next, session_id, self.process, per_user
+            )
         except DatabaseError as error:
             logger.warning("could not start the next run, will try again: %s", error)
+            return False
 
     def _begin(self, claimed: Claimed) -> None:
         self._publish(claimed.written)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,7 +14,7 @@ from uuid import UUID, uuid4
 import pytest
 from pytest_django import Settings
 
-from chat import store
+from chat import journal, store
 from chat.agents import registry
 from chat.agents.base import (
     AgentError,
@@ -25,15 +27,15 @@ from chat.agents.base import (
     RunEnded,
 )
 from chat.agents.registry import AgentInfo
-from chat.database import db
+from chat.database import db, urgent
 from chat.fanout import Hub
-from chat.journal import Journal
+from chat.journal import Batch, Journal
 from chat.models import Event as EventRow, Run
 from chat.protocol import Chat, Frame, ProtocolError, encode
-from chat.runs import MAX_TAKEOVERS, Runs
+from chat.runs import CLAIMS_AT_ONCE, MAX_TAKEOVERS, Runs
 from chat.store import NotYoursError
 from chat.transcript import Run as Folded, apply, fold, view
-from tests.rows import GUEST, STRANGER, log_of, silence
+from tests.rows import GUEST, STRANGER, claimed_run, log_of, queued_run, silence
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -530,6 +532,52 @@ async def test_a_run_that_is_handed_over_need_not_be_waited_for(use: Use) -> Non
         await check_live_is_reload(session_id, watcher)
 
 
+async def test_all_that_a_dead_process_drove_goes_on_within_one_look(
+    use: Use, settings: Settings
+) -> None:
+    settings.MAX_RUNS_PER_USER = 100
+    use(hello)
+    numbers = range(3 * CLAIMS_AT_ONCE - 1)
+    lost = [await db(claimed_run, process="gone") for _ in numbers]
+    for claimed in lost:
+        await db(silence, claimed.run.pk, 11)
+        await db(queued_run, who=STRANGER)
+    async with process() as there:
+        await there.runs.recover()
+        assert not await db(store.abandoned, timedelta(seconds=10), 1, [])
+        assert not await db(store.waiting_sessions, 1, 100)
+
+
+async def test_no_more_is_taken_over_than_there_is_room_for(
+    use: Use, settings: Settings
+) -> None:
+    settings.MAX_RUNS = CLAIMS_AT_ONCE + 3
+    use(stuck)
+    for _ in range(CLAIMS_AT_ONCE + 5):
+        claimed = await db(claimed_run, process="gone")
+        await db(silence, claimed.run.pk, 11)
+    async with process() as there:
+        await there.runs.recover()
+        assert len(await db(store.abandoned, timedelta(seconds=10), 99, [])) == 2
+
+
+async def test_what_this_process_drives_does_not_hide_what_others_left(
+    use: Use,
+) -> None:
+    use(stuck)
+    async with process() as there:
+        sessions = [uuid4() for _ in range(CLAIMS_AT_ONCE)]
+        for session_id in sessions:  # driven here, though nothing was heard for long
+            watcher = there.watch(session_id)
+            await there.ask(session_id)
+            await watcher.said("Half")
+            await db(silence, (await row_of(session_id)).pk, 20)
+        left = await db(claimed_run, process="gone")
+        await db(silence, left.run.pk, 11)
+        await there.runs.recover()
+        assert (await db(Run.objects.get, id=left.run.pk)).epoch == 2
+
+
 async def calling(
     agent: Agent, _prompt: str, done: Sequence[Part]
 ) -> AsyncGenerator[AgentEvent]:
@@ -665,3 +713,75 @@ async def test_running_an_answered_run_again_starts_from_nothing(use: Use) -> No
     prompt, history, done = agent.calls[-1]
     assert (prompt, list(done)) == ("one", [])
     assert [exchange.prompt for exchange in history] == ["two"]
+
+
+# ---------------------------------------------------------------- under load
+
+
+@asynccontextmanager
+async def busy_readers() -> AsyncIterator[None]:
+    """Every thread that reads for viewers is held up."""
+    gate = threading.Event()
+    reads = [asyncio.create_task(db(gate.wait, 30)) for _ in range(50)]
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        gate.set()
+        await asyncio.gather(*reads)
+
+
+async def test_many_readers_hold_up_neither_heartbeats_nor_stop_nor_recovery(
+    use: Use,
+) -> None:
+    use(stuck)
+    session_id = uuid4()
+    lost = await db(claimed_run, process="gone")
+    await db(silence, lost.run.pk, 11)
+    async with process() as here:
+        watcher = here.watch(session_id)
+        await here.ask(session_id)
+        await watcher.said("Half")
+        async with busy_readers(), asyncio.timeout(10):
+            await here.runs.renew()
+            await here.runs.recover()
+            assert (await urgent(Run.objects.get, id=lost.run.pk)).epoch == 2
+            await here.runs.stop(session_id, GUEST, None, None)
+            await here.runs.hand_over()
+
+
+async def test_heartbeats_wait_for_the_flush_that_is_under_way(
+    use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both update many runs: at the same time, each would lock what the other wants."""
+    use(stuck)
+    session_id = uuid4()
+    gate, reached = threading.Event(), threading.Event()
+    transact = journal._transact
+    done: list[str] = []
+
+    def slowly(batches: list[Batch]) -> tuple[set[int], set[int]]:
+        reached.set()
+        assert gate.wait(30)
+        done.append("flushed")
+        return transact(batches)
+
+    def renew(_process: str, _run_ids: Sequence[int]) -> set[int]:
+        done.append("renewed")
+        return set()
+
+    async with process() as here:
+        watcher = here.watch(session_id)
+        await here.ask(session_id)
+        await watcher.said("Half")
+        monkeypatch.setattr(journal, "_transact", slowly)
+        monkeypatch.setattr(store, "renew", renew)
+        await here.runs.stop(session_id, GUEST, None, None)
+        await here.ask(session_id)
+        await asyncio.to_thread(reached.wait, 30)
+        renewing = asyncio.create_task(here.runs.renew())
+        await asyncio.sleep(0.1)
+        assert done == []
+        gate.set()
+        await renewing
+        assert done[:2] == ["flushed", "renewed"]

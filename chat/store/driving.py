@@ -136,11 +136,11 @@ def release(process: str) -> int:
     )
 
 
-def abandoned(older_than: timedelta, limit: int) -> list[int]:
+def abandoned(older_than: timedelta, limit: int, but: Sequence[int] = ()) -> list[int]:
     """Running runs whose process has not been heard of for so long."""
     stale = Run.objects.filter(
         status=Run.Status.RUNNING, heartbeat__lt=Now() - older_than
-    )
+    ).exclude(id__in=but)
     return list(stale.order_by("heartbeat").values_list("id", flat=True)[:limit])
 
 
