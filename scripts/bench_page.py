@@ -2,7 +2,8 @@
 
     make bench-page
 
-A 20,000-token answer at 200 tokens a second, in the real page, from the real server.
+A 20,000-token answer at 200 tokens a second, one of 200,000 characters, and a session
+of 200 runs, in the real page, from the real server.
 How busy the main thread is comes from the browser's own metrics (TaskDuration), long
 tasks from PerformanceObserver, the heap after a forced collection.
 """
@@ -25,6 +26,8 @@ from scripts.screenshots import start  # noqa: E402
 from tests.browser.drive import Chat, Screens, launch  # noqa: E402
 from tests.browser.states import MODEL  # noqa: E402
 
+Rows = list[tuple[str, str]]
+
 TARGET = ROOT / "docs" / "performance.md"
 TOKENS = 20_000
 RATE = 200
@@ -35,7 +38,7 @@ PARAGRAPH = (
 CODE = "```python\ndef f_{n}(x: int) -> int:\n    return x * {n}  # a comment\n```\n\n"
 LIST = "- one of {n}\n- another\n  - nested\n\n| a | b |\n|---|---|\n| {n} | 2 |\n\n"
 WATCH = """() => {
-  window.longest = 0; window.paints = 0;
+  window.longest = 0;
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries())
       window.longest = Math.max(window.longest, entry.duration);
@@ -77,55 +80,112 @@ class Meter:
         return self.metrics()["JSHeapUsedSize"] / 1e6
 
 
-def measure(tokens: int, rate: int) -> list[tuple[str, str]]:
-    """The rows of the table."""
-    answer = text(tokens * 4)  # four characters a token, as models have
-    with ExitStack() as stack, sync_playwright() as playwright:
-        model, site = start(stack)
-        actions = [{"text": answer, "piece": 4, "rate": rate}]
-        model.add(MODEL, {"rounds": [{"actions": actions}]})
+class Bench:
+    """A page of a fresh site, with the scripted model, and a meter on it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        playwright = stack.enter_context(sync_playwright())
+        self.model, site = start(stack)
         browser = launch(playwright)
+        stack.callback(browser.close)
         # Breakable lines run through the test's process: not here.
         page = Screens(browser, site.url).person().new_page()
-        chat = Chat(page, site.url, breakable=False).open()
-        meter = Meter(chat)
-        chat.page.evaluate(WATCH)
-        heap_before = meter.heap()
-        before = meter.metrics()
+        self.chat = Chat(page, site.url, breakable=False).open()
+        self.meter = Meter(self.chat)
+
+    def answers(self, answer: str, rate: int) -> float:
+        """Seconds until all of it is there, at so many tokens a second."""
+        actions = [{"text": answer, "piece": 4, "rate": rate}]
+        self.model.add(MODEL, {"rounds": [{"actions": actions}]})
+        self.chat.page.evaluate(WATCH)
+        self.chat.page.set_default_timeout(len(answer) / rate * 1000 + 60_000)
         began = time.monotonic()
-        chat.page.set_default_timeout(tokens / rate * 4000 + 60_000)
-        chat.say("Go")
-        chat.page.locator('#run-1[data-status="finished"]').wait_for()
-        took = time.monotonic() - began
-        after = meter.metrics()
-        longest = chat.page.evaluate("() => window.longest")
-        heap_after = meter.heap()
-        chat.page.wait_for_timeout(5000)
-        heap_later = meter.heap()
-        busy = (after["TaskDuration"] - before["TaskDuration"]) / took
-        first_half = heap_after - heap_before
-        shown = len(chat.steps()[-1][1])
-        reload = reloaded(chat)
-        chat.assert_clean()
-        browser.close()
+        self.chat.say("Go").page.locator('#run-1[data-status="finished"]').wait_for()
+        return time.monotonic() - began
+
+    def longest(self) -> str:
+        """The longest task since WATCH."""
+        found: float = self.chat.page.evaluate("() => window.longest")
+        return f"{found:.0f} ms" if found else "under 50 ms"
+
+
+def streaming(tokens: int, rate: int) -> Rows:
+    """One long answer as it streams."""
+    answer = text(tokens * 4)  # four characters a token, as models have
+    with ExitStack() as stack:
+        bench = Bench(stack)
+        heap_before = bench.meter.heap()
+        before = bench.meter.metrics()
+        took = bench.answers(answer, rate)
+        after = bench.meter.metrics()
+        longest = bench.longest()
+        heap_after = bench.meter.heap()
+        bench.chat.page.wait_for_timeout(5000)
+        heap_later = bench.meter.heap()
+        shown = len(bench.chat.steps()[-1][1])
+        reload = reloaded(bench.chat)
+        bench.chat.assert_clean()
+
+    def share(name: str) -> str:
+        return f"{(after[name] - before[name]) / took:.0%}"
+
     return [
         ("answer", f"{tokens:,} tokens at {rate}/s, {len(answer):,} characters"),
         ("took", f"{took:.1f} s"),
-        ("main thread busy", f"{busy:.0%}"),
+        ("main thread busy", share("TaskDuration")),
+        ("scripts", share("ScriptDuration")),
+        ("layout", share("LayoutDuration")),
+        ("longest task", longest),
         (
-            "scripts",
-            f"{(after['ScriptDuration'] - before['ScriptDuration']) / took:.0%}",
+            "heap before, grown by",
+            f"{heap_before:.1f} MB, {heap_after - heap_before:.1f} MB",
         ),
-        (
-            "layout",
-            f"{(after['LayoutDuration'] - before['LayoutDuration']) / took:.0%}",
-        ),
-        ("longest task", f"{longest:.0f} ms" if longest else "under 50 ms"),
-        ("heap before, grown by", f"{heap_before:.1f} MB, {first_half:.1f} MB"),
         ("heap 5 s later", f"{heap_later:.1f} MB"),
         ("characters shown", f"{shown:,}"),
         ("whole again after a reload", f"{reload:.1f} s"),
     ]
+
+
+def long_answer(chars: int) -> Rows:
+    """A very long one, as fast as the model can."""
+    answer = text(chars)
+    with ExitStack() as stack:
+        bench = Bench(stack)
+        took = bench.answers(answer, 2000)
+        rows = [
+            ("answer", f"{len(answer):,} characters at 2,000 tokens/s"),
+            ("took", f"{took:.1f} s"),
+            ("longest task", bench.longest()),
+            ("whole again after a reload", f"{reloaded(bench.chat):.1f} s"),
+        ]
+        bench.chat.assert_clean()
+    return rows
+
+
+def long_session(runs: int) -> Rows:
+    """A session of many runs, opened and scrolled to its beginning."""
+    with ExitStack() as stack:
+        bench = Bench(stack)
+        chat, page = bench.chat, bench.chat.page
+        bench.model.add(MODEL, [{"text": text(2_000), "piece": 400}])
+        chat.say("Question 1").finished()
+        chat.say_many([f"Question {n}" for n in range(2, runs + 1)])
+        opened = reloaded(chat)
+        page.evaluate(WATCH)
+        began = time.monotonic()
+        for loaded in range(40, runs + 1, 20):
+            page.eval_on_selector("#scroller", "e => e.scrollTo(0, 0)")
+            page.locator(".run").nth(min(loaded, runs) - 1).wait_for(state="attached")
+        page.locator("#run-1").wait_for()
+        rows = [
+            ("session", f"{runs} runs, {runs * 2_000:,} characters"),
+            ("opened in", f"{opened:.1f} s"),
+            ("scrolled to the first in", f"{time.monotonic() - began:.1f} s"),
+            ("longest task", bench.longest()),
+            ("heap", f"{bench.meter.heap():.1f} MB"),
+        ]
+        chat.assert_clean()
+    return rows
 
 
 def reloaded(chat: Chat) -> float:
@@ -136,18 +196,24 @@ def reloaded(chat: Chat) -> float:
     return time.monotonic() - began
 
 
+def table(rows: Rows) -> str:
+    """As Markdown."""
+    return "\n".join(["| | |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)])
+
+
 def main(tokens: int = TOKENS, rate: int = RATE) -> None:
-    """Print the table and keep it."""
-    rows = measure(tokens, rate)
-    table = "\n".join(["| | |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)])
-    sys.stdout.write(f"{table}\n")
+    """Print the tables and keep them."""
+    tables = []
+    for rows in (streaming(tokens, rate), long_answer(200_000), long_session(200)):
+        tables.append(table(rows))
+        sys.stdout.write(f"{tables[-1]}\n\n")
     about = (
         "# How quick the page is\n\nWritten by `make bench-page` "
         f"({platform.machine()}, {platform.system()}, headless Chromium without GPU, "
         "server, model and browser sharing the machine).\n\n"
     )
     TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(f"{about}{table}\n", "utf-8")
+    TARGET.write_text(about + "\n\n".join(tables) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
