@@ -36,8 +36,9 @@ def for_somebody(
         request: HttpRequest, *args: P.args, **kwargs: P.kwargs
     ) -> HttpResponse:
         who = identity.of_request(request)
-        if who is None:
+        if who is None or identity.has_ended(request):
             return _error(401, "forbidden", "Sign in first.")
+        identity.renew(request)
         try:
             return view(request, who, *args, **kwargs)
         except NotYoursError:

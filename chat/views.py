@@ -23,7 +23,7 @@ from chat import identity, store
 from chat.agents import registry
 from chat.models import Session
 from chat.protocol import HEARTBEAT_INTERVAL, SNAPSHOT_RUNS
-from chat.store import NotYoursError
+from chat.store import Identity, NotYoursError
 from reasoning_site import csp
 
 
@@ -39,7 +39,12 @@ def new_chat(request: HttpRequest) -> HttpResponse:
 @never_cache
 @ensure_csrf_cookie
 def chat(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """The page of a session. One that is somebody else's is not there."""
+    """The page of a session. One that is somebody else's is not there.
+
+    Who was somebody until their session ended is asked to sign in again first.
+    """
+    if identity.has_ended(request):
+        return redirect_to_login(request.get_full_path())
     return _page(request, session_id)
 
 
@@ -85,14 +90,17 @@ def _page(request: HttpRequest, session_id: UUID) -> HttpResponse:
         "runs": to_builtins(runs),
         "earlier": earlier,
     }
-    context = {"config": _config(request, session_id, session), "snapshot": snapshot}
+    who = identity.remember(request, who)
+    config = _config(request, session_id, session, who)
+    context = {"config": config, "snapshot": snapshot}
     return render(request, "chat/page.html", context)
 
 
 def _config(
-    request: HttpRequest, session_id: UUID, session: Session | None
+    request: HttpRequest, session_id: UUID, session: Session | None, who: Identity
 ) -> dict[str, Any]:
     user = request.user
+    claim = identity.claim(who)
     return {
         "session_id": str(session_id),
         "new": session is None,
@@ -102,7 +110,7 @@ def _config(
         ],
         "agent_name": session.agent_name if session else registry.DEFAULT,
         "model": to_builtins(registry.model_info()),
-        "ws_path": f"/ws/chat/{session_id}",
+        "ws_path": f"/ws/chat/{session_id}" + (f"?for={claim}" if claim else ""),
         "user": {"name": user.get_username()} if user.is_authenticated else None,
         "signed_in": user.is_authenticated,
         "login_url": resolve_url(settings.LOGIN_URL),

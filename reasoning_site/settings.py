@@ -151,6 +151,7 @@ SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
 # ------------------------------------------------------------------ security
 
+SESSION_COOKIE_AGE = 365 * 24 * 3600  # a guest's chats are found by it, and by no more
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = HTTPS

@@ -37,7 +37,8 @@ class Person:
         self._opener = urllib.request.build_opener(
             urllib.request.HTTPCookieProcessor(self._jar)
         )
-        self.open(site_url + "/api/sessions")
+        self._opener.addheaders = [("Accept", "text/html")]
+        self.open(site_url)
 
     def open(self, url: str) -> str:
         """The text at `url`, fetched with the person's cookies."""
@@ -46,7 +47,6 @@ class Person:
 
     def change(self, url: str, changes: dict[str, Any]) -> str:
         """What a PATCH is answered."""
-        self.open(url.partition("/api/")[0])  # for the CSRF token
         headers = {
             "Content-Type": "application/json",
             "X-CSRFToken": self.cookies["csrftoken"],

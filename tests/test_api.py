@@ -88,6 +88,7 @@ def test_a_cursor_that_is_none_is_a_bad_request(signed_in: Client, before: str) 
 
 def test_a_guest_sees_what_is_the_guests(client: Client, hers: UUID) -> None:
     assert listed(client)["sessions"] == []
+    client.get("/", headers={"accept": "text/html"})
     key = client.session[GUEST_KEY]
     own = uuid4()
     ask(own, Identity(None, key))

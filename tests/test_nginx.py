@@ -169,7 +169,7 @@ async def test_the_sample_serves_pages_files_and_sockets(
     assert plain.getresponse().headers["Location"] == f"https://{NAME}/x"
     plain.close()
 
-    page, body = nginx.get("/")
+    page, body = nginx.get("/", Accept="text/html")
     assert page.status == 200
     assert page.headers["Strict-Transport-Security"]
     assert f"wss://{NAME}" in page.headers["Content-Security-Policy"]

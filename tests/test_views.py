@@ -61,7 +61,8 @@ def test_the_first_page_is_a_new_session(client: Client) -> None:
     assert other["session_id"] != config["session_id"]
 
 
-def test_a_guest_gets_a_key_and_keeps_it(client: Client) -> None:
+def test_a_guest_gets_a_key_and_keeps_it() -> None:
+    client = Client(headers={"accept": "text/html"})
     client.get("/")
     key = client.session[GUEST_KEY]
     client.get("/")

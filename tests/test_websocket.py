@@ -19,8 +19,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from chat import protocol
+from chat.bounds import MAX_READS_PER_MINUTE
+from chat.consumers import ChatConsumer
 from chat.protocol import encode
 from chat.transcript import fold, view
+from chat.viewers import TooSlowError
 from tests.client import Person, Viewer
 from tests.model_server.process import ModelServer, eventually
 from tests.servers import Databases, Site
@@ -209,14 +212,16 @@ async def open_socket(
     session_id: object = None,
     *,
     person: Person | None = None,
+    cookie: str = "",
     greeted: bool = True,
     origin: str | None = None,
 ) -> AsyncIterator[Socket]:
     """A socket, past its greeting."""
+    cookie = person.cookie if person else cookie
     async with connect(
         site.ws_url(session_id or uuid4()),
         origin=None if origin is None else Origin(origin),
-        additional_headers={"Cookie": person.cookie} if person else {},
+        additional_headers={"Cookie": cookie} if cookie else {},
         max_size=None,
         compression=None,
         proxy=None,
@@ -704,6 +709,24 @@ async def test_without_guests_one_must_sign_in(sites: Sites) -> None:
         assert await socket.closed() == 4401
 
 
+async def test_who_was_somebody_is_never_taken_for_somebody_new(site: Site) -> None:
+    session_id = uuid4()
+    for claim, cookie in (
+        ("", "sessionid=of-yesterday"),
+        ("?for=guest", "sessionid=of-yesterday"),
+        ("?for=guest", ""),
+        ("?for=1", ""),
+        ("?for=1", Person(site.url).cookie),
+    ):
+        path = f"{session_id}{claim}"
+        async with open_socket(site, path, cookie=cookie, greeted=False) as socket:
+            assert await socket.closed() == 4401, (claim, cookie)
+    person = Person(site.url)
+    for claim in ("", "?for=guest"):
+        async with open_socket(site, f"{session_id}{claim}", person=person) as socket:
+            await socket.ping()
+
+
 # ---------------------------------------------------------------- bounds
 
 
@@ -752,6 +775,56 @@ async def eventually_running(socket: Socket) -> None:
             kinds = [event["kind"] for event in message["data"]["events"]]
             if "run_started" in kinds:
                 return
+
+
+async def test_a_flood_of_questions_is_refused_with_when_to_ask_again(
+    sites: Sites,
+) -> None:
+    async with open_socket(sites.get("uvicorn")) as socket:
+        for _ in range(MAX_READS_PER_MINUTE):
+            await socket.send("history", before=9)
+            await socket.expect("history")
+        for type_, payload in (
+            ("history", {"before": 9}),
+            ("subscribe", {"protocol": 2}),
+            ("interrupt", {}),
+        ):
+            answer = {"type": "history"}
+            while answer["type"] == "history":  # until the last drop is spent
+                await socket.send("history", before=9)
+                answer = await socket.hear()
+            await socket.send(type_, **payload)
+            error = await socket.expect("error")
+            assert (error["code"], error["retryable"]) == ("rate_limited", True)
+            assert 0 < error["retry_after"] < 1
+        await socket.ping()
+        await socket.send("chat", message="Hi", agent_name="scripted")
+        await socket.until("reasoning_complete")
+
+
+@pytest.mark.parametrize(
+    "frame", ["nonsense", '{"type":"ping"}', '{"type":"chat","payload":{"message":""}}']
+)
+async def test_who_reads_no_answers_is_hung_up_on_whatever_the_answer(
+    frame: str,
+) -> None:
+    codes: list[int] = []
+
+    class Unread:
+        def reply(self, _text: str) -> None:
+            raise TooSlowError
+
+    class Consumer(ChatConsumer):
+        closed = False
+        bad_frames = 0
+        viewer: Any = Unread()
+
+        async def close(self, code: Any = None, reason: str | None = None) -> None:
+            assert reason is None
+            codes.append(code)
+
+    await Consumer().receive(frame)
+    assert codes == [4429]
 
 
 # ---------------------------------------------------------------- dropped sockets
