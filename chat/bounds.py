@@ -7,13 +7,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from django.conf import settings
 
 from chat.protocol import ProtocolError
 
-MINUTE = 60.0
-ROUNDING = 1e-6  # of a message: who waits as long as told must not be refused
+MINUTE: Final = 60.0
+ROUNDING: Final = 1e-6  # of a message: who waits as long as told must not be refused
+# Per person. Pages ask a few times when they come back, and for each page of history.
+MAX_READS_PER_MINUTE: Final = 600
 
 
 class TooManyError(Exception):
@@ -21,12 +24,12 @@ class TooManyError(Exception):
 
 
 class Bounds:
-    """Counts sockets per person and per address, and messages per minute and person."""
+    """Counts sockets per person and address, and what a person says in a minute."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._sockets: Counter[Hashable] = Counter()
-        # person → (when their allowance was last counted, what was left of it then)
+        # (what, person) → (when their allowance was last counted, what was left then)
         self._allowances: dict[Hashable, tuple[float, float]] = {}
 
     @contextmanager
@@ -49,29 +52,43 @@ class Bounds:
                     del self._sockets[key]
 
     def message(self, person: Hashable) -> None:
-        """Count a message. Raises ProtocolError (`rate_limited`) beyond the bound.
-
-        A token bucket: MAX_MESSAGES_PER_MINUTE at once, refilled over a minute.
-        """
+        """Count a message. Raises ProtocolError (`rate_limited`) beyond the bound."""
         limit = settings.MAX_MESSAGES_PER_MINUTE
+        if wait := self._take(("message", person), limit):
+            raise _too_fast(f"At most {limit} messages a minute.", wait)
+
+    def read(self, person: Hashable) -> None:
+        """Count a question that makes the site read. Raises as `message`."""
+        if wait := self._take(("read", person), MAX_READS_PER_MINUTE):
+            raise _too_fast("That was asked too often.", wait)
+
+    def _take(self, key: Hashable, limit: int) -> float:
+        """Take one from an allowance, or else: for how long there will be none.
+
+        A token bucket: `limit` at once, refilled over a minute.
+        """
         now = self._monotonic()
-        when, left = self._allowances.get(person, (now, float(limit)))
+        when, left = self._allowances.get(key, (now, float(limit)))
         left = min(limit, left + (now - when) * limit / MINUTE)
         if left < 1 - ROUNDING:
-            wait = math.ceil((1 - left) * MINUTE / limit * 10 - ROUNDING) / 10
-            raise ProtocolError(
-                "rate_limited",
-                f"At most {limit} messages a minute. Try again in {wait:.0f} s.",
-                retryable=True,
-                retry_after=wait,
-            )
+            return math.ceil((1 - left) * MINUTE / limit * 10 - ROUNDING) / 10
         # Last in the dictionary: `_forget` looks at who was silent longest.
-        self._allowances.pop(person, None)
-        self._allowances[person] = (now, left - 1)
+        self._allowances.pop(key, None)
+        self._allowances[key] = (now, left - 1)
         self._forget(now)
+        return 0
 
     def _forget(self, now: float) -> None:
         """Drop who has been silent for a minute: their allowance is whole again."""
-        for person in list(self._allowances)[:2]:
-            if now - self._allowances[person][0] > MINUTE:
-                del self._allowances[person]
+        for key in list(self._allowances)[:2]:
+            if now - self._allowances[key][0] > MINUTE:
+                del self._allowances[key]
+
+
+def _too_fast(why: str, wait: float) -> ProtocolError:
+    return ProtocolError(
+        "rate_limited",
+        f"{why} Try again in {math.ceil(wait)} s.",
+        retryable=True,
+        retry_after=wait,
+    )

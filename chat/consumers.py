@@ -124,21 +124,26 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Carry out one command."""
         if self.closed:
             return
-        command: Command | None = None
         try:
-            command = self._decode(text_data)
-            await self._carry_out(command)
-        except ProtocolError as error:
-            self._refuse(error if command is None else error.about(command))
-        except DatabaseError as error:
-            logger.warning("a command failed: %s", error)
-            self._refuse(AWAY if command is None else AWAY.about(command))
+            await self._obey(text_data)
         except NotYoursError:
             await self.hang_up(CLOSE_NO_SUCH_SESSION)
         except TooSlowError:
             await self.hang_up(CLOSE_TOO_MANY)
         if self.bad_frames >= MAX_BAD_FRAMES:
             await self.hang_up(CLOSE_NOT_THIS_PROTOCOL)
+
+    async def _obey(self, text: str | None) -> None:
+        """Carry out a command or refuse it. Raises NotYoursError, TooSlowError."""
+        command: Command | None = None
+        try:
+            command = self._decode(text)
+            await self._carry_out(command)
+        except ProtocolError as error:
+            self._refuse(error if command is None else error.about(command))
+        except DatabaseError as error:
+            logger.warning("a command failed: %s", error)
+            self._refuse(AWAY if command is None else AWAY.about(command))
 
     async def hang_up(self, code: int) -> None:
         """Close the socket, saying why."""
@@ -204,8 +209,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
             case Chat():
                 await self._chat(command)
             case Subscribe():
+                self.runtime.bounds.read(self.who)
                 await self.viewer.subscribe(command.seen)
             case Interrupt():
+                self.runtime.bounds.read(self.who)
                 await self.runtime.runs.stop(
                     self.session_id, self.who, command.run, command.seen
                 )
@@ -213,6 +220,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 self.runtime.bounds.message(self.who)
                 await self.runtime.runs.retry(self.session_id, self.who, command.run)
             case History():
+                self.runtime.bounds.read(self.who)
                 self._reply(
                     "history", await db(_history, self.session_id, self.who, command)
                 )

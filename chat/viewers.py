@@ -29,7 +29,9 @@ logger = logging.getLogger(__name__)
 
 MAX_FRAME_CHARS: Final = 128 * 1024  # of one `events` message when catching up
 MAX_POSITIONS: Final = 64  # runs whose position is remembered without looking again
-MAX_REPLIES: Final = 256  # answers to commands that nobody reads; then it is enough
+# Answers to commands that nobody reads; then it is enough.
+MAX_REPLIES: Final = 256
+MAX_UNREAD_CHARS: Final = 4 * 1024 * 1024  # or four outboxes, where that is more
 RETRY_DELAY: Final = 1.0  # seconds, while the database is away
 
 
@@ -59,6 +61,7 @@ class SocketViewer:
         self._send = send
         self._close = close
         self._max_chars = max_chars
+        self._max_unread = max(MAX_UNREAD_CHARS, 4 * max_chars)
         self._outbox: deque[str] = deque()
         self._chars = 0
         self._replies = 0
@@ -106,9 +109,11 @@ class SocketViewer:
 
     def reply(self, text: str) -> None:
         """Send an answer to a command. Raises TooSlowError where nobody reads them."""
-        self._replies += 1
-        if self._replies > MAX_REPLIES and self._outbox:
+        if not self._outbox:
+            self._replies = 0
+        elif self._replies >= MAX_REPLIES or self._chars > self._max_unread:
             raise TooSlowError
+        self._replies += 1
         self._push(text)
 
     def start(self, positions: Sequence[Position], *, allowed: bool) -> None:
@@ -155,7 +160,6 @@ class SocketViewer:
             if self._behind:
                 await self._catch_up()
             elif not self._outbox:
-                self._replies = 0
                 self._wake.clear()
                 await self._wake.wait()
 

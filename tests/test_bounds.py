@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 from pytest_django import Settings
 
-from chat.bounds import Bounds, TooManyError
+from chat.bounds import MAX_READS_PER_MINUTE, Bounds, TooManyError
 from chat.protocol import ErrorData, ProtocolError
 
 
@@ -97,6 +97,21 @@ def test_so_many_messages_a_minute_at_once_or_spread(
     for _ in range(6):
         bounds.message("ada")
     refused(bounds, "ada")
+
+
+def test_what_makes_the_site_read_is_counted_apart_and_generously(
+    bounds: Bounds, clock: Clock
+) -> None:
+    for _ in range(MAX_READS_PER_MINUTE):
+        bounds.read("ada")
+    with pytest.raises(ProtocolError) as caught:
+        bounds.read("ada")
+    data = caught.value.data
+    assert (data.code, data.retryable, data.retry_after) == ("rate_limited", True, 0.1)
+    bounds.message("ada")
+    bounds.read("bob")
+    clock.now += 0.1
+    bounds.read("ada")
 
 
 def test_waiting_as_long_as_told_is_enough(bounds: Bounds, clock: Clock) -> None:

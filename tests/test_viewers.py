@@ -34,7 +34,13 @@ from chat.protocol import (
 )
 from chat.store import Identity
 from chat.transcript import Run as Folded, apply, digest, fold, view
-from chat.viewers import MAX_REPLIES, SocketViewer, TooSlowError, frames
+from chat.viewers import (
+    MAX_REPLIES,
+    MAX_UNREAD_CHARS,
+    SocketViewer,
+    TooSlowError,
+    frames,
+)
 from tests import streams  # noqa: F401  (sets how many examples are tried)
 from tests.client import _from_view
 from tests.rows import GUEST, STRANGER, ask, running_run
@@ -224,11 +230,27 @@ async def test_who_asks_and_asks_but_does_not_read_is_too_slow() -> None:
     async with viewing(uuid4()) as (viewer, client):
         client.reading.clear()
         pong = message("pong", {"timestamp": None})
-        for _ in range(MAX_REPLIES):
+        for _ in range(MAX_REPLIES + 1):  # one of them is being sent
             viewer.reply(pong)
             await asyncio.sleep(0)
         with pytest.raises(TooSlowError):
             viewer.reply(pong)
+
+
+async def test_long_answers_that_nobody_reads_are_bounded_by_their_length() -> None:
+    async with viewing(uuid4()) as (viewer, client):
+        client.reading.clear()
+        page = message("history", {"runs": ["x" * 2**20]})
+        with suppress(TooSlowError):
+            for _ in range(20):
+                viewer.reply(page)
+                await asyncio.sleep(0)
+        with pytest.raises(TooSlowError):
+            viewer.reply(page)
+        assert viewer._chars <= MAX_UNREAD_CHARS + len(page)
+        client.reading.set()
+        await until(lambda: not viewer._outbox)
+        viewer.reply(page)  # who has read may ask again
 
 
 async def test_who_reads_may_ask_for_ever() -> None:
@@ -236,7 +258,18 @@ async def test_who_reads_may_ask_for_ever() -> None:
         for _ in range(MAX_REPLIES * 2):
             viewer.reply(message("pong", {"timestamp": None}))
             await until(lambda: not viewer._outbox)
-        assert len(client.messages) == MAX_REPLIES * 2
+        await until(lambda: len(client.messages) == MAX_REPLIES * 2)
+
+
+async def test_who_reads_while_events_come_and_come_may_ask_for_ever() -> None:
+    run = await db(running_run)
+    async with viewing(run.session_id, max_chars=100) as (viewer, client):
+        await viewer.subscribe({})
+        await until(lambda: client.types() and not viewer._behind)
+        for _ in range(MAX_REPLIES * 2):
+            viewer.check(run.number, 10**6)  # behind all the time
+            viewer.reply(message("pong", {"timestamp": None}))
+            await until(lambda: not viewer._outbox)
 
 
 # ---------------------------------------------------------------- whose
