@@ -122,8 +122,8 @@ def _session_cookie(scope: dict[str, Any]) -> str | None:
 
 
 def _claimed(scope: dict[str, Any]) -> str:
-    query = scope.get("query_string", b"").decode("latin-1")
-    return parse_qs(query).get(CLAIM, [""])[-1]
+    query: bytes = scope.get("query_string", b"")
+    return parse_qs(query.decode("latin-1")).get(CLAIM, [""])[-1]
 
 
 @receiver(user_logged_in)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from chat import api, views
@@ -9,6 +10,8 @@ from chat import api, views
 urlpatterns = [
     path("", views.new_chat, name="new_chat"),
     path("chat/<uuid:session_id>", views.chat, name="chat"),
+    path("sign-in", views.SignIn.as_view(), name="sign_in"),
+    path("sign-out", LogoutView.as_view(next_page="sign_in"), name="sign_out"),
     path("image", views.image, name="image"),
     path("api/sessions", api.sessions, name="sessions"),
     path("api/sessions/<uuid:session_id>", api.session, name="session"),

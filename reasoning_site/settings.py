@@ -132,7 +132,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "sign_in"
 LOGIN_REDIRECT_URL = "/"
 
 LANGUAGE_CODE = "en-us"

@@ -115,10 +115,105 @@ def test_without_guests_one_is_sent_to_sign_in(
     settings.ALLOW_GUESTS = False
     answer = client.get("/")
     assert answer.status_code == 302
-    assert "login" in answer["Location"]
-    assert answer["Location"].endswith("?next=/")
+    assert answer["Location"] == "/sign-in?next=/"
     client.force_login(ada)
     assert client.get("/").status_code == 200
+
+
+def sign_in(client: Client, **fields: str) -> Any:
+    return client.post("/sign-in", {"username": "ada", "password": "secret", **fields})
+
+
+def test_anybody_with_an_account_signs_in_and_out(client: Client, ada: User) -> None:
+    assert not ada.is_staff
+    page = client.get("/sign-in?next=/chat/x").content.decode()
+    assert 'name="next" value="/chat/x"' in page
+    answer = sign_in(client, next="/chat/x")
+    assert (answer.status_code, answer["Location"]) == (302, "/chat/x")
+    page = client.get("/").content.decode()
+    assert "Sign out" in page
+    assert "ada" in page
+    assert client.get("/sign-out").status_code == 405
+    assert client.get("/").context["user"] == ada
+    assert client.post("/sign-out")["Location"] == "/sign-in"
+    page = client.get("/").content.decode()
+    assert "Sign out" not in page
+    assert "Guest" in page
+
+
+def test_who_does_not_sign_in_is_told_why_and_keeps_the_name(
+    client: Client, ada: User
+) -> None:
+    for password in ("wrong", "", "\0"):
+        answer = sign_in(client, password=password, next="/chat/x")
+        assert answer.status_code == 200
+        page = answer.content.decode()
+        assert 'role="alert"' in page
+        assert 'value="ada"' in page
+        assert 'name="next" value="/chat/x"' in page
+        assert "no-store" in answer["Cache-Control"]
+    ada.is_active = False
+    ada.save()
+    assert 'role="alert"' in sign_in(client).content.decode()
+
+
+@pytest.mark.parametrize(
+    "address", ["https://evil.example/", "//evil.example", "javascript:alert(1)", ""]
+)
+def test_signing_in_leads_nowhere_else(client: Client, ada: User, address: str) -> None:
+    assert "evil" not in client.get("/sign-in", {"next": address}).content.decode()
+    assert sign_in(client, next=address)["Location"] == "/"
+
+
+@pytest.mark.parametrize("address", ["/sign-in", "/sign-in?next=/sign-in", "/x"])
+def test_who_is_signed_in_goes_on_at_once(
+    client: Client, ada: User, address: str
+) -> None:
+    client.force_login(ada)
+    answer = client.get("/sign-in", {"next": address}, follow=True)
+    assert len(answer.redirect_chain) <= 2
+    assert answer.request["PATH_INFO"] in {"/", "/x"}
+
+
+def test_signing_in_and_out_is_checked_for_forgery(ada: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    assert sign_in(client).status_code == 403
+    client.force_login(ada)
+    answer = client.post("/sign-out")
+    assert answer.status_code == 403
+    assert "open for too long" in answer.content.decode()
+    token = handed_token(client.get("/"))
+    assert client.post("/sign-out", token).status_code == 302
+
+
+def handed_token(answer: Any) -> dict[str, str]:
+    (token,) = re.findall(
+        r'name="csrfmiddlewaretoken" value="(\w+)"', answer.content.decode()
+    )
+    return {"csrfmiddlewaretoken": token}
+
+
+def test_guests_find_the_way_back_where_there_are_any(
+    client: Client, settings: Settings
+) -> None:
+    assert "as a guest" in client.get("/sign-in").content.decode()
+    settings.ALLOW_GUESTS = False
+    assert "as a guest" not in client.get("/sign-in").content.decode()
+
+
+def test_the_link_to_sign_in_leads_back_to_the_chat(client: Client) -> None:
+    answer = client.get("/")
+    config = handed(answer, "session_id")
+    assert config["login_url"] == "/sign-in"
+    address = f"/sign-in?next=/chat/{config['session_id']}"
+    assert f'href="{address}"' in answer.content.decode()
+
+
+def test_the_admin_has_its_own_sign_in(client: Client, ada: User) -> None:
+    answer = client.get("/admin/", follow=True)
+    assert answer.request["PATH_INFO"] == "/admin/login/"
+    client.force_login(ada)
+    assert client.get("/admin/").status_code == 302
 
 
 def test_the_page_may_be_read_only_and_is_never_kept(client: Client) -> None:
@@ -129,8 +224,9 @@ def test_the_page_may_be_read_only_and_is_never_kept(client: Client) -> None:
     assert "csrftoken" in answer.cookies
 
 
-def test_nothing_on_the_page_runs_but_our_files(client: Client) -> None:
-    answer = client.get("/")
+@pytest.mark.parametrize("path", ["/", "/sign-in"])
+def test_nothing_on_the_page_runs_but_our_files(client: Client, path: str) -> None:
+    answer = client.get(path)
     policy = answer["Content-Security-Policy"]
     assert "'unsafe-inline'" not in policy
     assert "'unsafe-eval'" not in policy
