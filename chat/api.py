@@ -71,7 +71,8 @@ def sessions(request: HttpRequest, who: Identity) -> HttpResponse:
 def session(request: HttpRequest, who: Identity, session_id: UUID) -> HttpResponse:
     """PATCH: rename, pin, archive. DELETE: out of sight, until restored."""
     if request.method == "DELETE":
-        store.delete_session(session_id, who)
+        ended = store.delete_session(session_id, who)
+        runtime.tell(lambda here: here.hub.nudge(ended))
         return HttpResponse(status=204)
     change = msgspec.json.decode(request.body, type=SessionChange)
     changed = store.change_session(session_id, who, change)

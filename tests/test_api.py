@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import Mock
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,6 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
+from chat import runtime
 from chat.identity import GUEST_KEY
 from chat.models import Session
 from chat.store import Identity, sessions
@@ -165,6 +167,16 @@ def test_deleting_and_restoring(signed_in: Client, hers: UUID) -> None:
     assert patch(signed_in, hers, {"pinned": True}).status_code == 404
     assert signed_in.post(f"{path}/restore").status_code == 200
     assert len(listed(signed_in)["sessions"]) == 1
+
+
+def test_whoever_drives_what_is_deleted_is_told(
+    signed_in: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = running_run(who=Identity(ada.pk, ""))
+    here = Mock()
+    monkeypatch.setattr(runtime, "tell", lambda act: act(here))
+    assert signed_in.delete(f"/api/sessions/{run.session_id}").status_code == 204
+    here.hub.nudge.assert_called_once_with([run.pk])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -317,6 +318,38 @@ def test_deleting_a_session_ends_what_runs_and_waits_in_it() -> None:
     store.delete_session(run.session_id, GUEST)
     ended = Run.objects.filter(session=run.session_id).order_by("number")
     assert [row.reason for row in ended] == ["stopped", "withdrawn"]
+
+
+def test_deleting_a_session_says_which_runs_it_has_ended() -> None:
+    run = running_run()
+    finish(run)
+    waiting = ask(run.session_id)
+    claimed_run()  # in another session
+    assert store.delete_session(run.session_id, GUEST) == [waiting.run_id]
+
+
+@in_threads
+def test_what_is_asked_while_its_session_is_deleted_does_not_run_on() -> None:
+    session_id = queued_run().session_id
+    asking, deleting = threading.Event(), threading.Event()
+
+    def go_on() -> None:
+        with transaction.atomic():
+            claimed = store.start_next(session_id, "here", 8)
+            assert claimed is not None
+            asking.set()
+            assert deleting.wait(10)
+            threading.Event().wait(0.3)  # until it waits for this transaction
+            ask(session_id)
+
+    def delete() -> None:
+        assert asking.wait(10)
+        deleting.set()
+        store.delete_session(session_id, GUEST)
+
+    both_at_once(go_on, delete)
+    reasons = Run.objects.filter(session=session_id).order_by("number")
+    assert [run.reason for run in reasons] == ["stopped", "withdrawn"]
 
 
 def test_nothing_starts_in_a_deleted_session() -> None:

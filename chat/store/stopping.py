@@ -11,7 +11,7 @@ from msgspec import Struct
 from chat.models import Run, Session
 from chat.protocol import ProtocolError, RunFinished
 from chat.store.log import read_events
-from chat.store.sessions import Identity, required_session
+from chat.store.sessions import Identity, NotYoursError
 from chat.store.writing import Closing, Committed, append, locked_session
 from chat.transcript import fold
 
@@ -36,15 +36,24 @@ def stop(
         return Stopped(run.pk, _end(run, seen))
 
 
-def delete_session(session_id: UUID, who: Identity) -> None:
-    """Put a session out of sight, and end what runs in it. Raises NotYoursError."""
+def delete_session(session_id: UUID, who: Identity) -> list[int]:
+    """Put a session out of sight, and end what runs in it: the ids of those runs.
+
+    Raises NotYoursError.
+    """
     with transaction.atomic():
-        session = required_session(session_id, who)
-        unfinished = Run.objects.select_for_update().filter(session=session)
-        for run in unfinished.exclude(status=Run.Status.FINISHED):
+        # As for every change of a session's runs: first the session, then they.
+        try:
+            session = locked_session(session_id, who)
+        except ProtocolError:
+            raise NotYoursError from None  # nobody has begun it
+        runs = Run.objects.select_for_update().filter(session=session)
+        ended = list(runs.exclude(status=Run.Status.FINISHED).order_by("number"))
+        for run in ended:
             _end(run, None)
         session.deleted_at = datetime.now(UTC)
         session.save(update_fields=["deleted_at"])
+    return [run.pk for run in ended]
 
 
 def _end(run: Run, seen: int | None) -> Committed:
