@@ -259,3 +259,10 @@ def test_at_200_percent_all_is_within_reach(
         for root in (":root", "#scroller", "#composer", "#top"):
             over = page.eval_on_selector(root, "e => e.scrollWidth - e.clientWidth")
             assert over <= 0, root
+
+
+def test_an_empty_page_begins_at_its_beginning(screens: Screens) -> None:
+    """Following the end is for transcripts."""
+    chat = screens.chat(viewport={"width": 640, "height": 360}).open()
+    expect(chat.page.locator("#empty h2")).to_be_in_viewport()
+    chat.assert_clean()

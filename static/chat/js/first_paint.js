@@ -20,7 +20,7 @@
     return true;
   };
 
-  let isThere = location.hash !== "";
+  let isThere = location.hash !== "" || !scroller.querySelector(".run");
   try {
     isThere = goToPlace() || isThere;
   } catch {

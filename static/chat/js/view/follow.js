@@ -9,6 +9,7 @@ const NEAR_PX = 48;
 
 export class Follow {
   #scroller;
+  #content;
   #button;
   #isFollowing = true;
   /** Where the last look found the scroller: what is less than that, the reader did. */
@@ -22,6 +23,7 @@ export class Follow {
    */
   constructor(scroller, content, button) {
     this.#scroller = scroller;
+    this.#content = content;
     this.#button = button;
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     button.addEventListener("click", () => this.toEnd());
@@ -93,6 +95,7 @@ export class Follow {
   }
 
   #pin() {
+    if (!this.#content.querySelector(".run")) return; // what is there, is not an end
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
     this.#note();
   }

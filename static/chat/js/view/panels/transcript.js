@@ -21,6 +21,9 @@ import { PendingView } from "../transcript/pending.js";
 import { showAll } from "../transcript/result.js";
 import { RunView } from "../transcript/run.js";
 
+/** Milliseconds of painting after which the next frame gets its turn. */
+const SLICE_MS = 10;
+
 /**
  * @typedef {object} Needs
  * @property {Conversation} conversation
@@ -178,7 +181,7 @@ export class TranscriptPanel {
       .get()
       .filter((item) => !conversation.findByClientId(item.client_id));
     const pending = waiting.map((item) => this.#paintPending(item, connection.get()));
-    const runs = conversation.runs.map((run) => this.#viewOf(run.run).element);
+    const runs = conversation.runs.flatMap(({ run }) => this.#elementOf(run) ?? []);
     this.#top.hidden = !conversation.hasEarlier;
     setChildren(this.#root, [this.#top, ...runs, ...pending]);
     empty.hidden = runs.length + pending.length > 0;
@@ -186,11 +189,24 @@ export class TranscriptPanel {
   }
 
   #paintRuns() {
-    for (const number of [...this.#changed]) {
-      const run = this.#needs?.conversation.get(number);
+    const { conversation, now } = /** @type {Needs} */ (this.#needs);
+    const end = now() + SLICE_MS;
+    // The latest first: there, most readers are.
+    for (const number of [...this.#changed].sort((a, b) => b - a)) {
+      const run = conversation.get(number);
       const isShown = !run || this.#viewOf(number).update(run);
       if (isShown) this.#changed.delete(number);
+      if (now() > end) return;
     }
+  }
+
+  /**
+   * What shows a run: until its turn to be painted comes, what the server sent.
+   * @param {number} number
+   */
+  #elementOf(number) {
+    const painted = this.#runs.get(number)?.element;
+    return painted ?? document.getElementById(`run-${number}`);
   }
 
   /** @param {number} number */
