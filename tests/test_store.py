@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import IntegrityError, close_old_connections, transaction
+from django.db import IntegrityError, close_old_connections, connection, transaction
 from hypothesis import given, settings, strategies as st
 from msgspec import UNSET, Struct
 
@@ -51,6 +51,7 @@ from tests.rows import (
     STRANGER,
     ask,
     claimed_run,
+    is_postgresql,
     log_of,
     queued_run,
     running_run,
@@ -866,6 +867,37 @@ def test_search_looks_into_titles_prompts_and_answers() -> None:
     for query in ("secret", "_", "nothing of the kind"):
         assert ids(GUEST, query=query) == [], query
     assert ids(STRANGER, query="number") == []
+
+
+@pytest.mark.parametrize("word", ["ÜBER", "über", "Über", "STRASSE NACH ÇEŞME"])
+def test_search_knows_capitals_beyond_ascii(word: str) -> None:
+    if is_postgresql() and not case_is_known():
+        pytest.skip("this PostgreSQL's locale knows ASCII only")
+    titled, prompted, answered = uuid4(), uuid4(), uuid4()
+    text = "Die Größe der Strasse nach Çeşme, über alles"
+    ask(titled, prompt="x")
+    store.change_session(titled, GUEST, SessionChange(title=text))
+    ask(prompted, prompt=f"x\n{text}")
+    claimed = claimed_run(answered)
+    answer(claimed.run, text)
+    finish(claimed.run)
+    ask(prompt="About something else")
+    assert set(ids(GUEST, query=word)) == {titled, prompted, answered}
+    assert ids(GUEST, query="ü%r") == []
+
+
+def case_is_known() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT upper('ü') = 'Ü'")
+        return bool(cursor.fetchone()[0])
+
+
+def test_what_cannot_be_stored_is_not_found() -> None:
+    session_id = uuid4()
+    ask(session_id, prompt="Nothing of the kind")
+    for query in ("\x00", "Noth\x00ing", "\ud800", "\ud83d"):
+        assert ids(GUEST, query=query) == []
+    assert ids(GUEST, query="nothing") == [session_id]
 
 
 def test_a_list_says_what_goes_on_in_each_session() -> None:

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, structs
 from chat.agents import registry
 from chat.models import Run, Session, Step
 from chat.protocol import storable
+from chat.store.searching import contains
 
 PAGE_SESSIONS: Final = 50
 MAX_OFFSET: Final = 2**31  # more than anybody has, and not too much for a database
@@ -86,16 +87,13 @@ def list_sessions(
     cursor that is none.
     """
     found = sessions_of(who).filter(archived=archived)
-    if query:
+    if query := storable(query):
+        answers = Step.objects.filter(run=OuterRef("pk"), type="final_answer")
         in_runs = Run.objects.filter(session=OuterRef("pk")).filter(
-            Q(prompt__icontains=query)
-            | Exists(
-                Step.objects.filter(
-                    run=OuterRef("pk"), type="final_answer", content__icontains=query
-                )
-            )
+            contains("prompt", query)
+            | Exists(answers.filter(contains("content", query)))
         )
-        found = found.filter(Q(title__icontains=query) | Exists(in_runs))
+        found = found.filter(contains("title", query) | Exists(in_runs))
     start = int(cursor) if cursor else 0
     if not 0 <= start <= MAX_OFFSET:
         raise ValueError("no such page")
