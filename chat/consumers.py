@@ -14,7 +14,10 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.utils import await_many_dispatch
 from django.conf import settings
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import DatabaseError
+from django.dispatch import receiver
+from django.http import HttpRequest
 from django.http.request import split_domain_port, validate_host
 
 from chat import identity, runtime, store
@@ -43,10 +46,13 @@ from chat.protocol import (
     decode_command,
     message,
 )
-from chat.store import Identity, NotYoursError
+from chat.store import Identity, NotYoursError, Ticket
 from chat.viewers import SocketViewer, TooSlowError, look
 
 logger = logging.getLogger(__name__)
+
+# Seconds until a browser that signs in has its new cookie, and guests' pages come back.
+NEW_COOKIE_DELAY: Final = 1.0
 
 AWAY: Final = ProtocolError(
     "internal", "The database is away. Try again in a moment.", retryable=True
@@ -65,6 +71,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     """One socket at `ws/chat/<session_id>`."""
 
     who: Identity
+    ticket: Ticket | None
     session_id: UUID
     viewer: SocketViewer
 
@@ -85,6 +92,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.runtime = runtime.current()
         self.closed = False
         self.bad_frames = 0
+        self.ticket = None
         with ExitStack() as self.held:
             self.runtime.sockets.add(self)
             self.held.callback(self.runtime.sockets.discard, self)
@@ -159,10 +167,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             raise Refused(CLOSE_OVERLOADED)
         if not origin_is_allowed(self.scope):
             raise Refused(CLOSE_FORBIDDEN)
-        who = await db(identity.of_scope, self.scope)
-        if who is None:
+        visitor = await db(identity.of_scope, self.scope)
+        if visitor is None:
             raise Refused(CLOSE_NOT_SIGNED_IN)
-        self.who = who
+        self.who = who = visitor.who
+        self.ticket = visitor.ticket
         self.held.enter_context(self.runtime.bounds.socket(who, _address(self.scope)))
         self.session_id = _session_id(self.scope)
         self.viewer = SocketViewer(
@@ -262,6 +271,21 @@ class NowhereConsumer(ChatConsumer):
 
     async def _enter(self) -> None:
         raise Refused(CLOSE_NO_SUCH_SESSION)
+
+
+@receiver(user_logged_out)
+def _signed_out(request: HttpRequest, **_kwargs: Any) -> None:
+    """On this process's screens at once; the others' watches find out."""
+    key = request.session.session_key
+    runtime.tell(lambda here: here.shut_out(lambda ticket: ticket.session_key == key))
+
+
+@receiver(user_logged_in)
+def _signed_in(**_kwargs: Any) -> None:
+    """What was a guest's session is over."""
+    runtime.tell(
+        lambda here: here.loop.call_later(NEW_COOKIE_DELAY, here.changed_hands.set)
+    )
 
 
 def _history(session_id: UUID, who: Identity, command: History) -> dict[str, Any]:

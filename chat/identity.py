@@ -20,9 +20,10 @@ from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase
 from django.dispatch import receiver
 from django.http import HttpRequest, parse_cookie
+from msgspec import Struct
 
 from chat import store
-from chat.store import Identity
+from chat.store import Identity, Ticket
 
 GUEST_KEY: Final = "guest_key"
 RENEWED: Final = "renewed"  # Unix seconds: since when the session's year is counted
@@ -30,6 +31,13 @@ DAY: Final = 24 * 3600
 
 CLAIM: Final = "for"
 GUEST: Final = "guest"
+
+
+class Visitor(Struct, frozen=True):
+    """Who opened a socket, and with what; without a cookie, with nothing."""
+
+    who: Identity
+    ticket: Ticket | None
 
 
 def of_request(request: HttpRequest) -> Identity | None:
@@ -84,7 +92,7 @@ def claim(who: Identity) -> str:
     return GUEST if who.guest_key else ""
 
 
-def of_scope(scope: dict[str, Any]) -> Identity | None:
+def of_scope(scope: dict[str, Any]) -> Visitor | None:
     """Who opened the socket; without cookie and claim, a guest while it lives.
 
     None: must sign in. A guest's page may go on as the user they have become.
@@ -95,19 +103,22 @@ def of_scope(scope: dict[str, Any]) -> Identity | None:
     """
     cookie = _session_cookie(scope)
     request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookie)
+    engine = import_module(settings.SESSION_ENGINE)
+    request.session = engine.SessionStore(cookie or None)
     user = get_user(request)
     claimed = _claimed(scope)
     if user.is_authenticated:
-        allowed = {"", GUEST, str(user.pk)}
-        return Identity(user.pk, "") if claimed in allowed else None
+        if claimed not in {"", GUEST, str(user.pk)}:
+            return None
+        ticket = Ticket(cookie, user.pk, user.get_session_auth_hash())
+        return Visitor(Identity(user.pk, ""), ticket)
     if not settings.ALLOW_GUESTS or claimed not in {"", GUEST}:
         return None
     if key := _guest_key(request.session):
-        return Identity(None, key)
+        return Visitor(Identity(None, key), Ticket(cookie))
     if cookie or claimed:
         return None
-    return Identity(None, secrets.token_urlsafe(24))
+    return Visitor(Identity(None, secrets.token_urlsafe(24)), None)
 
 
 def _guest_key(session: SessionBase) -> str:
@@ -115,10 +126,10 @@ def _guest_key(session: SessionBase) -> str:
     return "" if SESSION_KEY in session else str(session.get(GUEST_KEY, ""))
 
 
-def _session_cookie(scope: dict[str, Any]) -> str | None:
+def _session_cookie(scope: dict[str, Any]) -> str:
     headers = dict(scope["headers"])
     cookies = parse_cookie(headers.get(b"cookie", b"").decode("latin-1"))
-    return cookies.get(settings.SESSION_COOKIE_NAME) or None
+    return cookies.get(settings.SESSION_COOKIE_NAME, "")
 
 
 def _claimed(scope: dict[str, Any]) -> str:

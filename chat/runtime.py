@@ -18,8 +18,9 @@ from chat.bounds import Bounds
 from chat.database import db
 from chat.fanout import Hub
 from chat.journal import Journal
-from chat.protocol import CLOSE_OVERLOADED
+from chat.protocol import CLOSE_NOT_SIGNED_IN, CLOSE_OVERLOADED
 from chat.runs import Runs
+from chat.store import Ticket
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,9 @@ SINCE_MARGIN: Final = timedelta(seconds=60)
 
 
 class Socket(Protocol):
-    """A socket that this process serves."""
+    """A socket that this process serves, and what its opener was let in with."""
+
+    ticket: Ticket | None
 
     async def hang_up(self, code: int) -> None:
         """Close it, saying why."""
@@ -42,6 +45,8 @@ class Runtime:
         self.bounds = Bounds()
         self.draining = False
         self.sockets: set[Socket] = set()
+        self.changed_hands = asyncio.Event()  # somebody has signed in
+        self._hang_ups: set[asyncio.Task[None]] = set()
         self._left_behind = asyncio.Event()  # another process has handed runs over
         self.hub = Hub(on_nudge=self._give_up, on_recover=self._left_behind.set)
         self.journal = Journal(self.hub.publish)
@@ -52,6 +57,11 @@ class Runtime:
             self._watch(self.runs.renew, beat),
             self._watch(self.runs.recover, beat, sooner=self._left_behind),
             self._watch(self._check_positions, settings.POSITION_CHECK_SECONDS),
+            self._watch(
+                self._check_tickets,
+                settings.SIGN_IN_CHECK_SECONDS,
+                sooner=self.changed_hands,
+            ),
         ]
         registry.warm_up()
 
@@ -69,6 +79,20 @@ class Runtime:
         await self.runs.hand_over()
         await self.hub.close()
         await registry.shutdown()
+
+    def shut_out(self, is_over: Callable[[Ticket], bool]) -> None:
+        """Hang up on who got in with what is over.
+
+        A guest's page may come back: as the user's that the guest has become, maybe.
+        """
+        for socket in tuple(self.sockets):
+            if socket.ticket is None or not is_over(socket.ticket):
+                continue
+            is_guest = socket.ticket.user_id is None
+            code = CLOSE_OVERLOADED if is_guest else CLOSE_NOT_SIGNED_IN
+            hang_up = asyncio.create_task(socket.hang_up(code))
+            self._hang_ups.add(hang_up)
+            hang_up.add_done_callback(self._hang_ups.discard)
 
     def _give_up(self, run_ids: list[int]) -> None:
         self.runs.give_up(run_ids)
@@ -110,6 +134,13 @@ class Runtime:
                 for viewer in self.hub.viewers(session_id):
                     viewer.check(run, last_seq)
         self._checked = started
+
+    async def _check_tickets(self) -> None:
+        """Shut out who has signed out, or may not come in any more."""
+        tickets = {socket.ticket for socket in self.sockets if socket.ticket}
+        if tickets:
+            over = await db(store.invalid_tickets, tickets)
+            self.shut_out(over.__contains__)
 
 
 _runtime: Runtime | None = None

@@ -57,6 +57,7 @@ OUTBOX_BYTES = env.whole("OUTBOX_BYTES", 2**20, at_least=1024)
 HEARTBEAT_SECONDS = env.seconds("HEARTBEAT_SECONDS", 3)
 TAKEOVER_SECONDS = env.seconds("TAKEOVER_SECONDS", 10)
 POSITION_CHECK_SECONDS = env.seconds("POSITION_CHECK_SECONDS", 2)
+SIGN_IN_CHECK_SECONDS = env.seconds("SIGN_IN_CHECK_SECONDS", 20)
 DATABASE_PATIENCE_SECONDS = env.seconds("DATABASE_PATIENCE_SECONDS", 60)
 
 # ------------------------------------------------------------------ Django

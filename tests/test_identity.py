@@ -17,7 +17,7 @@ from pytest_django import Settings
 from chat import identity, store
 from chat.identity import GUEST_KEY
 from chat.models import Run, Session
-from chat.store import Identity
+from chat.store import Identity, Ticket
 from tests.rows import ask, log_of, running_run
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +50,8 @@ def scope(cookies: SimpleCookie | dict[str, str], claim: str = "") -> dict[str, 
 
 
 def entered(cookies: SimpleCookie | dict[str, str], claim: str = "") -> Identity | None:
-    return identity.of_scope(scope(cookies, claim))
+    visitor = identity.of_scope(scope(cookies, claim))
+    return None if visitor is None else visitor.who
 
 
 def guest(browser: Client) -> Identity:
@@ -206,6 +207,24 @@ def test_without_guests_only_users_come_in(
     assert entered({}) is None
     browser.force_login(ada)
     assert entered(browser.cookies) == Identity(ada.pk, "")
+
+
+def test_a_visitor_has_a_ticket_that_can_be_checked(browser: Client, ada: User) -> None:
+    guest(browser)
+    visitor = identity.of_scope(scope(browser.cookies))
+    assert visitor is not None
+    assert visitor.ticket == Ticket(browser.session.session_key or "")
+    browser.force_login(ada)
+    visitor = identity.of_scope(scope(browser.cookies))
+    assert visitor is not None
+    assert visitor.ticket is not None
+    assert visitor.ticket.user_id == ada.pk
+    assert store.invalid_tickets({visitor.ticket}) == set()
+    browser.logout()
+    assert store.invalid_tickets({visitor.ticket}) == {visitor.ticket}
+    visitor = identity.of_scope(scope({}))
+    assert visitor is not None
+    assert visitor.ticket is None
 
 
 # ---------------------------------------------------------------- signing in

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -725,6 +725,90 @@ async def test_who_was_somebody_is_never_taken_for_somebody_new(site: Site) -> N
     for claim in ("", "?for=guest"):
         async with open_socket(site, f"{session_id}{claim}", person=person) as socket:
             await socket.ping()
+
+
+async def signed_in(site: Site, name: str) -> Person:
+    """A person with an account of this name."""
+    person = Person(site.url)
+    fields = {"username": name, "password": "secret"}
+    await asyncio.to_thread(person.submit, f"{site.url}/sign-in", **fields)
+    return person
+
+
+async def manage(site: Site, code: str) -> None:
+    """Have the site's `manage.py shell` do something."""
+    begin = "from django.contrib.auth.models import User\n"
+    begin += "from django.contrib.sessions.models import Session as CookieSession\n"
+    await asyncio.to_thread(site.manage, "shell", "-v0", "-c", begin + code)
+
+
+async def test_who_signs_out_is_out_on_every_screen_at_once(site: Site) -> None:
+    name = f"ada-{uuid4().hex}"
+    await manage(site, f"User.objects.create_user('{name}', password='secret')")
+    person, elsewhere = await signed_in(site, name), await signed_in(site, name)
+    async with (
+        open_socket(site, person=person) as first,
+        open_socket(site, person=person) as second,
+        open_socket(site, person=elsewhere) as third,
+    ):
+        await asyncio.to_thread(person.submit, f"{site.url}/sign-out")
+        async with asyncio.timeout(5):  # not when the watch comes around
+            assert await first.closed() == await second.closed() == 4401
+        await third.ping()
+
+
+async def test_who_may_not_be_here_any_more_is_shut_out(sites: Sites) -> None:
+    site = sites.get("uvicorn", SIGN_IN_CHECK_SECONDS=0.2)
+    names = ["password", "inactive", "deleted", "expired", "unchanged"]
+    await manage(
+        site,
+        f"[User.objects.create_user(name, password='secret') for name in {names}]",
+    )
+    async with AsyncExitStack() as stack:
+        people = {name: await signed_in(site, name) for name in names}
+        guest = people["guest"] = Person(site.url)
+        sockets = {
+            name: await stack.enter_async_context(open_socket(site, person=person))
+            for name, person in people.items()
+        }
+        sockets["passing"] = await stack.enter_async_context(open_socket(site))
+        ended = [person.cookies["sessionid"] for person in (people["expired"], guest)]
+        await manage(
+            site,
+            "user = User.objects.get(username='password')\n"
+            "user.set_password('another')\n"
+            "user.save()\n"
+            "User.objects.filter(username='inactive').update(is_active=False)\n"
+            "User.objects.get(username='deleted').delete()\n"
+            f"ended = CookieSession.objects.filter(session_key__in={ended})\n"
+            "ended.update(expire_date='2000-01-01T00:00Z')",
+        )
+        for name in ("password", "inactive", "deleted", "expired"):
+            assert await sockets[name].closed() == 4401, name
+        # A guest may come back, as whoever that is now: here, nobody.
+        assert await sockets["guest"].closed() == 4503
+        await sockets["unchanged"].ping()
+        await sockets["passing"].ping()
+    async with open_socket(site, person=guest, greeted=False) as socket:
+        assert await socket.closed() == 4401
+
+
+async def test_a_guests_open_page_goes_on_as_the_users(quick_site: Site) -> None:
+    name = f"ada-{uuid4().hex}"
+    await manage(quick_site, f"User.objects.create_user('{name}', password='secret')")
+    person, session_id = Person(quick_site.url), uuid4()
+    async with open_socket(quick_site, session_id, person=person) as socket:
+        await socket.send("chat", message="Hi", agent_name="scripted")
+        await socket.until("reasoning_complete")
+        fields = {"username": name, "password": "secret"}
+        address = f"{quick_site.url}/sign-in"
+        await asyncio.to_thread(person.submit, address, **fields)
+        async with asyncio.timeout(5):
+            assert await socket.closed() == 4503
+    path = f"{session_id}?for=guest"
+    async with open_socket(quick_site, path, person=person) as socket:
+        await socket.send("subscribe", protocol=2)
+        assert len((await socket.expect("snapshot"))["runs"]) == 1
 
 
 # ---------------------------------------------------------------- bounds

@@ -38,6 +38,7 @@ from chat.store.sessions import (
     sessions_of,
 )
 from chat.store.stopping import Stopped, delete_session, stop
+from chat.store.tickets import Ticket, invalid_tickets
 from chat.store.views import latest_runs, run_views
 from chat.store.writing import Committed
 
@@ -51,6 +52,7 @@ __all__ = [
     "SessionChange",
     "SessionPage",
     "Stopped",
+    "Ticket",
     "abandoned",
     "adopt",
     "ask",
@@ -58,6 +60,7 @@ __all__ = [
     "delete_session",
     "find_session",
     "history",
+    "invalid_tickets",
     "latest_runs",
     "list_sessions",
     "merged_page",
