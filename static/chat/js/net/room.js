@@ -12,6 +12,7 @@
 import { GapError } from "../model/transcript.js";
 import { PROTOCOL_VERSION } from "../protocol.js";
 import { Push } from "./push.js";
+import { Sender } from "./sender.js";
 
 const ANSWER_MS = 15_000;
 const HISTORY_LIMIT = 20;
@@ -46,20 +47,18 @@ export class Room {
   /** @type {{ run: number, events: RunEvent[] }[]} */
   #early = [];
   #stubborn = 0;
-  /** @type {{ clientId: string, push: Push } | null} */
-  #asking = null;
+  #sender;
   /** @type {Push | null} */
   #history = null;
   /** @type {Push | null} */
   #retrying = null;
   /** Runs to be stopped, until they are: the line may break just then. @type {Set<number>} */
   #stopping = new Set();
-  /** @type {unknown} set while the server wants us to be slower */
-  #later = null;
 
   /** @param {RoomNeeds} needs */
   constructor(needs) {
     this.#needs = needs;
+    this.#sender = new Sender(needs);
   }
 
   get isJoined() {
@@ -72,7 +71,7 @@ export class Room {
     this.#stubborn = 0;
     this.#join();
     for (const run of this.#stopping) this.#sendStop(run);
-    this.flush();
+    this.#sender.flush();
   }
 
   /** @param {ServerMessage} message */
@@ -85,7 +84,7 @@ export class Room {
       case "history":
         return this.#earlier(message.data.runs);
       case "accepted":
-        return this.#accepted(message.data.client_id);
+        return this.#sender.accepted(message.data.client_id);
       case "session":
         return this.#needs.onSession(message.data);
       case "error":
@@ -93,17 +92,9 @@ export class Room {
     }
   }
 
-  /** Send the oldest message that waits, unless one is on its way. */
+  /** There is something new to send. */
   flush() {
-    if (this.#asking || this.#later || !this.#needs.socket.isConnected) return;
-    const item = this.#needs.outbox.items.get().find((waiting) => !waiting.error);
-    if (!item) return;
-    const { at: _at, ...payload } = item;
-    const push = new Push(this.#needs.clock, ANSWER_MS, (outcome, detail) =>
-      this.#answered(item.client_id, outcome, detail),
-    );
-    this.#asking = { clientId: item.client_id, push };
-    this.#needs.socket.send({ type: "chat", payload });
+    this.#sender.flush();
   }
 
   /**
@@ -191,7 +182,7 @@ export class Room {
   /** @param {Run[]} runs */
   #merge(runs) {
     this.#needs.conversation.merge(runs);
-    for (const run of runs) if (run.client_id) this.#accepted(run.client_id);
+    for (const run of runs) if (run.client_id) this.#sender.accepted(run.client_id);
   }
 
   #fillHole() {
@@ -253,61 +244,20 @@ export class Room {
     for (const event of events) {
       if (event.kind !== "run_created") continue;
       this.#retrying?.settle("ok");
-      if (event.client_id) this.#accepted(event.client_id);
+      if (event.client_id) this.#sender.accepted(event.client_id);
     }
-  }
-
-  /** @param {string} clientId */
-  #accepted(clientId) {
-    this.#needs.outbox.remove(clientId);
-    if (this.#asking?.clientId === clientId) this.#asking.push.settle("ok");
   }
 
   /** @param {ServerError} error */
   #error(error) {
-    if (this.#asking && error.client_id === this.#asking.clientId) {
-      return this.#asking.push.settle("error", error);
-    }
+    if (this.#sender.refused(error)) return;
     this.#history?.settle("error");
     this.#retrying?.settle("error");
     this.#needs.onError(error);
   }
 
-  /**
-   * @param {string} clientId
-   * @param {import("./push.js").Outcome} outcome
-   * @param {unknown} detail
-   */
-  #answered(clientId, outcome, detail) {
-    this.#asking = null;
-    if (outcome === "error") {
-      this.#refused(clientId, /** @type {ServerError} */ (detail));
-    } else {
-      this.flush();
-    }
-  }
-
-  /**
-   * @param {string} clientId
-   * @param {ServerError} error
-   */
-  #refused(clientId, error) {
-    if (error.retry_after !== undefined) {
-      // "Too fast": wait as told, then go on; nobody has to press anything.
-      this.#later = this.#needs.clock.setTimeout(() => {
-        this.#later = null;
-        this.flush();
-      }, error.retry_after * 1000);
-      this.#needs.onError(error);
-      return;
-    }
-    this.#needs.outbox.refuse(clientId, error.message);
-    this.flush();
-  }
-
   #forgetPushes() {
-    this.#asking?.push.cancel();
-    this.#asking = null;
+    this.#sender.forget();
     this.#history?.cancel();
     this.#history = null;
     this.#retrying?.cancel();
