@@ -51,7 +51,7 @@ class _Try(Struct, frozen=True):
 
     run_id: int
     number: int
-    retry_of: int | None
+    retry_of: int  # its id, or 0
     reason: str
     first: int  # the first try's id
 
@@ -65,20 +65,18 @@ def _tries(session_id: UUID, until: int) -> dict[int, _Try]:
     )
     tries: dict[int, _Try] = {}
     for run_id, number, retry_of, reason in rows:
-        old = None if retry_of is None else tries.get(retry_of)
-        first = run_id if old is None else old.first
-        tries[run_id] = _Try(run_id, number, retry_of, reason, first)
+        first = tries[retry_of].first if retry_of in tries else run_id
+        tries[run_id] = _Try(run_id, number, retry_of or 0, reason, first)
     return tries
 
 
 def _continued(run: _Try, tries: Mapping[int, _Try]) -> list[int]:
     """The runs, oldest first, that `run` goes on from; an answered one is over."""
     chain: list[int] = []
-    while run.retry_of is not None and len(chain) < MAX_TRIES:
-        run = tries[run.retry_of]
-        if run.reason == Run.Reason.ANSWERED:
-            break
-        chain.append(run.run_id)
+    old = tries.get(run.retry_of)
+    while old and old.reason != Run.Reason.ANSWERED and len(chain) < MAX_TRIES:
+        chain.append(old.run_id)
+        old = tries.get(old.retry_of)
     return chain[::-1]
 
 
