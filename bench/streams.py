@@ -119,7 +119,13 @@ def cpu_seconds(pid: int) -> float:
 async def run(streams: int, rate: float, seconds: float) -> list[Result]:
     """Measure all servers, one after the other."""
     bounds = dict.fromkeys(
-        ("MAX_RUNS", "MAX_RUNS_PER_USER", "MAX_SOCKETS_PER_ADDRESS"), 10_000
+        (
+            "MAX_RUNS",
+            "MAX_RUNS_PER_USER",
+            "MAX_SOCKETS_PER_ADDRESS",
+            "MAX_MESSAGES_PER_MINUTE",
+        ),
+        10_000,
     )
     results = []
     with (

@@ -172,6 +172,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             raise Refused(CLOSE_NOT_SIGNED_IN)
         self.who = who = visitor.who
         self.ticket = visitor.ticket
+        self.address_key = visitor.address_key
         self.held.enter_context(self.runtime.bounds.socket(who, _address(self.scope)))
         self.session_id = _session_id(self.scope)
         self.viewer = SocketViewer(
@@ -226,7 +227,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     self.session_id, self.who, command.run, command.seen
                 )
             case Retry():
-                self.runtime.bounds.message(self.who)
+                await self._may_ask()
                 await self.runtime.runs.retry(self.session_id, self.who, command.run)
             case History():
                 self.runtime.bounds.read(self.who)
@@ -236,8 +237,25 @@ class ChatConsumer(AsyncWebsocketConsumer):
             case _:
                 assert_never(command)
 
+    async def _may_ask(self) -> None:
+        """Raise ProtocolError where that is too much for one person.
+
+        Each socket without a cookie is somebody new: there the address is the person.
+        """
+        self.runtime.bounds.message(self.address_key or self.who)
+        if not self.address_key:
+            return
+        busy = await db(store.busy_sessions, self.address_key, self.session_id)
+        if busy >= settings.MAX_RUNS_PER_USER:
+            raise ProtocolError(
+                "queue_full",
+                f"{busy} answers are being written for your address already. "
+                "Wait for one of them, or sign in.",
+                retryable=True,
+            )
+
     async def _chat(self, chat: Chat) -> None:
-        self.runtime.bounds.message(self.who)
+        await self._may_ask()
         asked = await self.runtime.runs.ask(self.session_id, self.who, chat)
         if self.viewer.in_log_mode:
             self._reply("accepted", {"client_id": chat.client_id, "run": asked.number})

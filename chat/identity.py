@@ -20,6 +20,7 @@ from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase
 from django.dispatch import receiver
 from django.http import HttpRequest, parse_cookie
+from django.utils.crypto import salted_hmac
 from msgspec import Struct
 
 from chat import store
@@ -38,6 +39,8 @@ class Visitor(Struct, frozen=True):
 
     who: Identity
     ticket: Ticket | None
+    # Without a cookie: with what the keys of all guests at this address begin.
+    address_key: str = ""
 
 
 def of_request(request: HttpRequest) -> Identity | None:
@@ -118,7 +121,15 @@ def of_scope(scope: dict[str, Any]) -> Visitor | None:
         return Visitor(Identity(None, key), Ticket(cookie))
     if cookie or claimed:
         return None
-    return Visitor(Identity(None, secrets.token_urlsafe(24)), None)
+    address_key = _address_key(scope)
+    guest_key = address_key + secrets.token_urlsafe(24)
+    return Visitor(Identity(None, guest_key), None, address_key)
+
+
+def _address_key(scope: dict[str, Any]) -> str:
+    """The same for everybody at an address, which it does not tell."""
+    address = scope["client"][0] if scope.get("client") else ""
+    return salted_hmac("chat.identity.address", address).hexdigest()[:16] + "."
 
 
 def _guest_key(session: SessionBase) -> str:

@@ -852,6 +852,48 @@ async def test_too_many_sockets_messages_and_waiting_runs_are_refused(
         await socket.finished(1)
 
 
+async def test_who_has_no_cookie_is_counted_by_address(
+    sites: Sites, model: ModelServer
+) -> None:
+    site = sites.get("uvicorn", MAX_MESSAGES_PER_MINUTE=8, MAX_RUNS_PER_USER=2)
+    gates = [held(model) for _ in range(2)]
+    chats = [uuid4() for _ in gates]
+    async with AsyncExitStack() as stack:
+        first, second = [
+            await stack.enter_async_context(open_socket(site, chat)) for chat in chats
+        ]
+        for socket, gate in zip((first, second), gates, strict=True):
+            await socket.send("chat", message=f"[scenario {gate}]")
+            await socket.expect("reasoning_start")
+        for _ in range(3):  # each is a new guest
+            assert await refused(site) == "queue_full"
+        # In chats where an answer is being written there is room to wait.
+        await first.send("chat", message="Hi")
+        await first.ping()
+        # Who has a cookie is somebody else.
+        assert await refused(site, person=Person(site.url)) is None
+        for gate in gates:
+            model.release(gate)
+        for socket in (first, second):
+            await socket.until("reasoning_complete")
+        await first.until("reasoning_complete")
+        answers = [await refused(site) for _ in range(12)]
+        assert answers[0] is None
+        assert "rate_limited" in answers
+        assert await refused(site, person=Person(site.url)) is None
+
+
+async def refused(site: Site, person: Person | None = None) -> Any:
+    """Why a message in a new chat is not taken, or None: it was answered."""
+    async with open_socket(site, person=person) as socket:
+        await socket.send("chat", message="Hi", agent_name="scripted")
+        message = await socket.hear()
+        if message["type"] == "error":
+            return message["data"]["code"]
+        await socket.until("reasoning_complete")
+        return None
+
+
 async def eventually_running(socket: Socket) -> None:
     while True:
         message = await socket.hear()
