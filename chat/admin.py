@@ -1,4 +1,7 @@
-"""Django admin: look things up. Nothing can be changed here, only sessions deleted."""
+"""Django admin: look things up. Of chats nothing can be changed, only all deleted.
+
+Who deletes sees counts: Django's own confirmation would list every event of every run.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -19,8 +24,10 @@ from chat.models import Run, Session, Step
 if TYPE_CHECKING:  # at run time ModelAdmin takes no argument
     SessionModelAdmin = admin.ModelAdmin[Session]
     RunModelAdmin = admin.ModelAdmin[Run]
+    UserModelAdmin = UserAdmin[User]
 else:
     SessionModelAdmin = RunModelAdmin = admin.ModelAdmin
+    UserModelAdmin = UserAdmin
 
 MAX_SHOWN_RUNS = 50
 MAX_BRIEF_CHARS = 80
@@ -60,6 +67,12 @@ class AnswerSearch:
 
 def _answers(word: str) -> QuerySet[Step]:
     return Step.objects.filter(type=Step.Type.FINAL_ANSWER, content__icontains=word)
+
+
+def _counts(sessions: Any) -> dict[str, int]:
+    """What goes when sessions go; events and steps are never seen by themselves."""
+    runs = Run.objects.filter(session__in=sessions).count()
+    return {"sessions": len(sessions), "runs": runs}
 
 
 @admin.register(Session)
@@ -112,17 +125,8 @@ class SessionAdmin(AnswerSearch, _LookOnly, SessionModelAdmin):
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
         """What goes with the sessions, counted: Django would list every event."""
-        counts = {
-            "sessions": len(objs),
-            "runs": Run.objects.filter(session__in=objs).count(),
-        }
-        allowed = self.has_delete_permission(request)
-        return (
-            [str(session) for session in objs],
-            counts,
-            set() if allowed else {"session"},
-            [],
-        )
+        missing = set() if self.has_delete_permission(request) else {"session"}
+        return [str(session) for session in objs], _counts(objs), missing, []
 
     def contains(self, word: str) -> Q:
         """Title, prompt, answer, or the id itself."""
@@ -233,3 +237,24 @@ class RunAdmin(AnswerSearch, _LookOnly, RunModelAdmin):
     def transcript(self, run: Run) -> SafeString:
         """The run's steps, coloured as on the page."""
         return _transcript(Run.objects.filter(pk=run.pk))
+
+
+admin.site.unregister(User)
+
+
+@admin.register(User)
+class PersonAdmin(UserModelAdmin):
+    """Users, who can be deleted with all their sessions."""
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
+        """What goes with the users, counted."""
+        sessions = Session.objects.filter(owner__in=objs)
+        counts = {"users": len(objs)} | _counts(sessions)
+        may = {
+            "user": self.has_delete_permission(request),
+            "session": not sessions or request.user.has_perm("chat.delete_session"),
+        }
+        missing = {what for what, allowed in may.items() if not allowed}
+        return [str(user) for user in objs], counts, missing, []

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.db import transaction
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from chat.journal import make_batch, write
 from chat.models import Run, Session, Step
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.django_db
 HOSTILE = '</pre><script>alert(1)</script><img src=x onerror="alert(1)">'
 SESSIONS = "/admin/chat/session/"
 RUNS = "/admin/chat/run/"
+USERS = "/admin/auth/user/"
 
 
 @pytest.fixture
@@ -191,6 +193,65 @@ def test_a_session_can_be_deleted_with_all_that_is_its(
     assert not Session.objects.exists()
     assert not Run.objects.exists()
     assert not Step.objects.exists()
+
+
+def test_a_user_can_be_deleted_with_all_that_is_theirs(
+    admin_client: Client,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
+    ada = User.objects.create_user("ada")
+    runs = [running_run(who=Identity(ada.pk, "")) for _ in range(3)]
+    kept = running_run()
+    path = f"{USERS}{ada.pk}/delete/"
+    with django_assert_max_num_queries(12):
+        shown = page(admin_client, path)
+    assert "sessions: 3" in shown.lower()
+    assert "runs: 3" in shown.lower()
+    assert str(runs[0].session_id) not in shown
+    assert admin_client.post(path, {"post": "yes"}).status_code == 302
+    assert not User.objects.filter(username="ada").exists()
+    assert list(Session.objects.all()) == [kept.session]
+    assert list(Run.objects.all()) == [kept]
+
+
+def test_several_users_can_be_deleted_at_once(admin_client: Client) -> None:
+    users = [User.objects.create_user(f"user-{number}") for number in range(3)]
+    for user in users:
+        running_run(who=Identity(user.pk, ""))
+    chosen = {
+        "action": "delete_selected",
+        "_selected_action": [str(user.pk) for user in users],
+    }
+    answer = admin_client.post(USERS, chosen)
+    assert answer.status_code == 200
+    shown = answer.content.decode()
+    assert "Runs: 3" in shown
+    assert "user-0" in shown
+    assert admin_client.post(USERS, chosen | {"post": "yes"}).status_code == 302
+    assert not Run.objects.exists()
+    assert User.objects.count() == 1
+
+
+def test_users_are_deleted_by_those_who_may_delete_sessions_too(
+    client: Client, run: Run
+) -> None:
+    eve = User.objects.create_user("eve", is_staff=True)
+    ada = User.objects.create_user("ada")
+    running_run(who=Identity(ada.pk, ""))
+    bob = User.objects.create_user("bob")
+    allow(eve, "delete_user")
+    client.force_login(eve)
+    post = {"post": "yes"}
+    assert client.post(f"{USERS}{ada.pk}/delete/", post).status_code == 403
+    assert client.post(f"{USERS}{bob.pk}/delete/", post).status_code == 302
+    allow(eve, "delete_session", app="chat")
+    assert client.post(f"{USERS}{ada.pk}/delete/", post).status_code == 302
+
+
+def allow(user: User, *codenames: str, app: str = "auth") -> None:
+    user.user_permissions.add(
+        *Permission.objects.filter(codename__in=codenames, content_type__app_label=app)
+    )
 
 
 def test_staff_without_permission_sees_nothing(client: Client, run: Run) -> None:
