@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 # How much longer than needed the position check looks back.
 SINCE_MARGIN: Final = timedelta(seconds=60)
 
+DAY: Final = 24 * 3600.0
+
 
 class Socket(Protocol):
     """A socket that this process serves, and what its opener was let in with."""
@@ -62,6 +64,7 @@ class Runtime:
                 settings.SIGN_IN_CHECK_SECONDS,
                 sooner=self.changed_hands,
             ),
+            self._watch(self._tidy, DAY),
         ]
         registry.warm_up()
 
@@ -141,6 +144,9 @@ class Runtime:
         if tickets:
             over = await db(store.invalid_tickets, tickets)
             self.shut_out(over.__contains__)
+
+    async def _tidy(self) -> None:
+        await db(store.tidy)
 
 
 _runtime: Runtime | None = None

@@ -40,6 +40,7 @@ from chat.store.sessions import (
 )
 from chat.store.stopping import Stopped, delete_session, stop
 from chat.store.tickets import Ticket, invalid_tickets
+from chat.store.tidying import tidy
 from chat.store.views import latest_runs, run_views
 from chat.store.writing import Committed
 
@@ -80,5 +81,6 @@ __all__ = [
     "steps_to_continue",
     "stop",
     "take_over",
+    "tidy",
     "waiting_sessions",
 ]

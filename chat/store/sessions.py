@@ -151,7 +151,7 @@ def busy_sessions(key_prefix: str, but: UUID) -> int:
 
     Without the session `but`.
     """
-    unfinished = Run.objects.exclude(status=Run.Status.FINISHED)
+    unfinished = Run.objects.filter(status__in=[Run.Status.QUEUED, Run.Status.RUNNING])
     # By their ids, of which there are few: a prefix of the key has no index.
     return (
         Session.objects.filter(id__in=unfinished.order_by().values("session"))

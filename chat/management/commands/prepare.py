@@ -11,9 +11,11 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from chat import store
+
 
 class Command(BaseCommand):
-    """Migrates, collects static files, makes the first account; says where to look."""
+    """Migrates, tidies, collects static files, makes the first account."""
 
     help = "Brings the database and the static files up to date before a start."
 
@@ -22,10 +24,11 @@ class Command(BaseCommand):
         parser.add_argument("--listen", metavar="HOST:PORT", help="is it free?")
 
     def handle(self, *_args: Any, listen: str | None = None, **_options: Any) -> None:
-        """Prepare; safe to repeat."""
+        """Prepare, and say where to look; safe to repeat."""
         if listen:
             ensure_free(listen)
         call_command("migrate", interactive=False, verbosity=0)
+        store.tidy()
         if not settings.DEBUG:  # with DEBUG they are served from where they are
             call_command("collectstatic", interactive=False, verbosity=0)
         call_command("setup_admin", stdout=self.stdout)
