@@ -68,7 +68,10 @@ class Run(models.Model):
         SERVER_LOST = "server_lost"
         WITHDRAWN = "withdrawn"
 
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="runs")
+    # Here and below no index for the key alone: a unique one begins with it.
+    session = models.ForeignKey(
+        Session, on_delete=models.CASCADE, related_name="runs", db_index=False
+    )
     number = models.PositiveIntegerField()
     # NULL where the client named none, so that many such runs are no conflict.
     client_id = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
@@ -116,13 +119,21 @@ class Run(models.Model):
             ),
         ]
         indexes: ClassVar = [
+            # One each: SQLite does not see that "queued" is not "finished".
             models.Index(
-                fields=["status", "heartbeat"],
-                name="run_unfinished",
-                condition=~models.Q(status="finished"),
+                fields=["heartbeat"],
+                name="run_heartbeat",
+                condition=models.Q(status="running"),
             ),
+            models.Index(
+                fields=["session", "created_at"],
+                name="run_waiting",
+                condition=models.Q(status="queued"),
+            ),
+            models.Index(fields=["session", "finished_at"], name="run_end"),
         ]
-        ordering: ClassVar = ["session", "number"]
+        # By the column: by "session", the sessions would be joined, and their order.
+        ordering: ClassVar = ["session_id", "number"]
 
     def __str__(self) -> str:
         return f"{self.session} #{self.number}"
@@ -132,7 +143,9 @@ class Event(models.Model):
     """The log: `payload` is the event's JSON text exactly as it goes over the wire."""
 
     pk = models.CompositePrimaryKey("run_id", "seq")
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, related_name="events", db_index=False
+    )
     seq = models.PositiveBigIntegerField()
     kind = models.CharField(max_length=16)
     payload = models.TextField()
@@ -164,7 +177,9 @@ class Step(models.Model):
         ERROR = "error"
         STOPPED = "stopped"
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, related_name="steps", db_index=False
+    )
     step = models.PositiveIntegerField()
     seq = models.PositiveBigIntegerField()
     type = models.CharField(max_length=16, choices=Type.choices)
@@ -182,7 +197,7 @@ class Step(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["run", "step"], name="step_unique"),
         ]
-        ordering: ClassVar = ["run", "step"]
+        ordering: ClassVar = ["run_id", "step"]
 
     def __str__(self) -> str:
         return f"{self.run} step {self.step}: {self.type}"

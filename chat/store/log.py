@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from django.db.models import Q
 from django.db.models.functions import Now
 from msgspec import Struct
 
@@ -32,9 +31,14 @@ def positions(
     session_ids: Iterable[UUID], since: timedelta
 ) -> list[tuple[UUID, int, int]]:
     """(session, run, last_seq) of the runs that are, or just were, unfinished."""
-    recent = ~Q(status=Run.Status.FINISHED) | Q(finished_at__gt=Now() - since)
-    runs = Run.objects.filter(recent, session_id__in=list(session_ids))
-    return list(runs.values_list("session_id", "number", "last_seq"))
+    runs = (
+        Run.objects.filter(session_id__in=list(session_ids))
+        .order_by()
+        .values_list("session_id", "number", "last_seq")
+    )
+    # Not by OR: SQLite would look at all runs of these sessions.
+    unfinished = runs.filter(finished_at=None)
+    return list(unfinished.union(runs.filter(finished_at__gt=Now() - since), all=True))
 
 
 class Position(Struct, frozen=True):
