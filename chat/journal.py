@@ -33,6 +33,7 @@ from chat.protocol import (
     RunFinished,
     StepDelta,
     StepFinished,
+    Usage,
     encode,
     events_frame,
 )
@@ -67,6 +68,7 @@ class Batch(Struct, gc=False):
     rows: list[tuple[int, int, str, str]]  # run_id, seq, kind, payload
     steps: list[Step]
     finished: RunFinished | None
+    used: Usage | None = None  # so far
 
     def frame(self, number: int) -> Frame:
         """What viewers of run `number` get."""
@@ -132,6 +134,8 @@ def write(batches: Sequence[Batch]) -> set[int]:
     for batch in fresh:
         if batch.finished is not None:
             _finish(batch.run_id, batch.finished)
+        elif batch.used is not None:
+            _spend(batch.run_id, batch.used)
     stale = [batch for batch in batches if batch.run_id not in ours]
     return ours | _written_before(stale)
 
@@ -179,6 +183,12 @@ def _written_before(batches: Sequence[Batch]) -> set[int]:
     }
 
 
+def _spend(run_id: int, used: Usage) -> None:
+    Run.objects.filter(id=run_id).update(
+        input_tokens=used.input_tokens, output_tokens=used.output_tokens
+    )
+
+
 def _finish(run_id: int, event: RunFinished) -> None:
     usage = None if event.usage is UNSET else event.usage
     Run.objects.filter(id=run_id).update(
@@ -214,6 +224,7 @@ class RunLog:
         "outage",
         "run_id",
         "session_id",
+        "used",
     )
 
     def __init__(
@@ -230,6 +241,7 @@ class RunLog:
         self.lost: RunLostError | None = None
         self.outage = 0.0  # seconds: the longest that the database was away
         self.on_lost = on_lost
+        self.used: Usage | None = None  # tokens, to be stored with what comes next
         self.chars = 0
         self._journal = journal
         self._pending: list[Event | _Growth] = []
@@ -277,6 +289,7 @@ class RunLog:
                 self.run_id, self.epoch, self.last_seq, self._pending, self._steps
             )
             self.last_seq = batch.last
+            batch.used, self.used = self.used, None
             self._pending, self._steps, self.chars = [], [], 0
         waiters, self._waiters = self._waiters, []
         return batch, waiters

@@ -18,7 +18,9 @@ from chat.agents.base import (
     PartGrew,
     PartReplaced,
     PartStarted,
+    RoundEnded,
     RunEnded,
+    Usage as AgentUsage,
 )
 from chat.journal import RunLog, wall_clock
 from chat.models import Step
@@ -40,6 +42,7 @@ from chat.transcript import digest
 # A provider may send a page at once; a delta must fit a frame of the wire.
 CHUNKS_PER_BLOCK: Final = 512
 MAX_DELTA_CHARS: Final = 32_000
+MAX_TOKENS: Final = 2**31 - 1  # that a row can tell of
 
 
 class _OpenStep(Struct):
@@ -69,7 +72,8 @@ class _OpenStep(Struct):
 class Recorder:
     """Writes one run into its log, step by step, from step number `next_step` on.
 
-    Raises AgentError when the run grows beyond `max_bytes`.
+    `started_at` and `used` say when the run began and what it has cost, where another
+    process began it. Raises AgentError when the run grows beyond `max_bytes`.
     """
 
     def __init__(
@@ -78,13 +82,17 @@ class Recorder:
         *,
         next_step: int = 0,
         max_bytes: int,
+        started_at: float | None = None,
+        used: Usage | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = wall_clock,
     ) -> None:
         self._log = log
         self._monotonic = monotonic
         self._clock = clock
-        self._begun = monotonic()
+        now = clock()
+        self._begun = monotonic() - max(0, now - (started_at or now))
+        self._used = self._earlier = used
         self._next_step = next_step
         self._open: dict[int, _OpenStep] = {}
         self._last: _OpenStep | None = None  # where the latest text went
@@ -103,18 +111,16 @@ class Recorder:
                 self._replaced(event)
             case PartFinished():
                 self._finish(event.part, event.status, event.tool_input)
+            case RoundEnded():
+                self._count_tokens(event.usage)
+                self._log.used = self._used
             case RunEnded():
-                self.end(event.reason, error=event.error, usage=_usage(event))
+                self._count_tokens(event.usage)
+                self.end(event.reason, error=event.error)
             case _:
                 assert_never(event)
 
-    def end(
-        self,
-        reason: Reason,
-        *,
-        error: AgentFailure | None = None,
-        usage: Usage | None = None,
-    ) -> None:
+    def end(self, reason: Reason, *, error: AgentFailure | None = None) -> None:
         """Finish the run: close what is open, show `error` as a step, say why."""
         status: StepStatus = "stopped" if error is None else "error"
         for part in list(self._open):
@@ -129,7 +135,7 @@ class Recorder:
             RunFinished(
                 reason=reason,
                 duration_ms=duration,
-                usage=UNSET if usage is None else usage,
+                usage=UNSET if self._used is None else self._used,
                 error=(
                     UNSET
                     if error is None
@@ -137,6 +143,15 @@ class Recorder:
                 ),
             )
         )
+
+    def _count_tokens(self, usage: AgentUsage | None) -> None:
+        """Note what the agent's rounds have cost, with those of earlier processes."""
+        if usage is not None:
+            earlier = self._earlier or Usage(0, 0)
+            self._used = Usage(
+                _countable(earlier.input_tokens + usage.input_tokens),
+                _countable(earlier.output_tokens + usage.output_tokens),
+            )
 
     def _grew(self, part: int, text: str) -> None:
         if not text:
@@ -271,7 +286,6 @@ def _storable_json(value: Any) -> Any:
             return value
 
 
-def _usage(event: RunEnded) -> Usage | None:
-    if event.usage is None:
-        return None
-    return Usage(event.usage.input_tokens, event.usage.output_tokens)
+def _countable(tokens: int) -> int:
+    """What a model server says, made a number that can be stored."""
+    return min(max(tokens, 0), MAX_TOKENS)

@@ -259,7 +259,11 @@ class Runs:
     async def _record(self, claimed: Claimed, log: RunLog) -> None:
         run = claimed.run
         recorder = Recorder(
-            log, next_step=claimed.next_step, max_bytes=settings.MAX_ANSWER_BYTES
+            log,
+            next_step=claimed.next_step,
+            max_bytes=settings.MAX_ANSWER_BYTES,
+            started_at=run.started_at.timestamp() if run.started_at else None,
+            used=store.usage_of(run),
         )
         if run.takeovers >= MAX_TAKEOVERS:
             recorder.end("failed", error=ABANDONED)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
+from chat import protocol, store
 from chat.agents.base import (
     AgentError,
     AgentEvent,
@@ -17,6 +18,7 @@ from chat.agents.base import (
     PartGrew,
     PartReplaced,
     PartStarted,
+    RoundEnded,
     RunEnded,
     Usage,
 )
@@ -26,7 +28,7 @@ from chat.models import Run, Step
 from chat.protocol import Event, RunFinished, StepDelta, StepFinished, StepStarted
 from chat.recorder import MAX_DELTA_CHARS, Recorder
 from chat.transcript import apply, digest, fold
-from tests.rows import log_of, running_run
+from tests.rows import GUEST, log_of, running_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -184,6 +186,52 @@ async def test_the_end_closes_what_is_open_shows_the_error_and_counts() -> None:
         "message": FAILURE.message,
         "retryable": True,
     }
+
+
+async def test_a_run_that_others_began_is_counted_whole() -> None:
+    events, run = await recorded(
+        PartStarted(0, "final_answer", 2),
+        PartGrew(0, "Hello"),
+        PartFinished(0),
+        RunEnded("answered", Usage(3, 5)),
+        used=protocol.Usage(100, 20),
+        started_at=5.0,
+        clock=lambda: 65.0,
+        monotonic=Ticks(),
+    )
+    end = events[-1]
+    assert isinstance(end, RunFinished)
+    assert end.usage == protocol.Usage(103, 25)
+    assert 60_000 < end.duration_ms < 70_000
+    assert (run.input_tokens, run.output_tokens) == (103, 25)
+    assert run.duration_ms == end.duration_ms
+
+
+@pytest.mark.parametrize("reason", ["failed", "stopped"])
+async def test_what_a_round_has_cost_is_stored_when_it_is_over(reason: str) -> None:
+    async with recording(used=protocol.Usage(100, 20)) as (recorder, run):
+        recorder.record(PartStarted(0, "thought", 1))
+        recorder.record(PartFinished(0))
+        recorder.record(RoundEnded(Usage(3, 5)))
+        await recorder._log.committed()
+        row = await db(Run.objects.get, id=run.pk)
+        assert (row.input_tokens, row.output_tokens) == (103, 25)
+        if reason == "stopped":
+            await db(store.stop, run.session_id, GUEST, None, None)
+        else:
+            recorder.end("failed", error=FAILURE)
+            await recorder._log.committed()
+        *_, end = await db(log_of, run.pk)
+        assert isinstance(end, RunFinished)
+        assert (end.reason, end.usage) == (reason, protocol.Usage(103, 25))
+        (shown,) = await db(store.run_views, [await db(Run.objects.get, id=run.pk)])
+        assert shown.usage == end.usage
+
+
+async def test_a_count_that_no_database_holds_is_cut() -> None:
+    events, run = await recorded(RunEnded("answered", Usage(2**40, -7)))
+    assert (run.input_tokens, run.output_tokens) == (2**31 - 1, 0)
+    assert fold_after(events).usage == protocol.Usage(2**31 - 1, 0)
 
 
 async def test_a_page_at_once_becomes_deltas_that_fit_a_frame() -> None:

@@ -24,7 +24,9 @@ from chat.agents.base import (
     PartFinished,
     PartGrew,
     PartStarted,
+    RoundEnded,
     RunEnded,
+    Usage,
 )
 from chat.agents.registry import AgentInfo
 from chat.database import db, urgent
@@ -512,6 +514,45 @@ async def test_a_run_goes_on_elsewhere_from_its_last_finished_step(use: Use) -> 
     (_, _, nothing), (_, _, done) = agent.calls
     assert (len(nothing), [kept.content for kept in done]) == (0, ["Hm."])
     await check_live_is_reload(session_id, watcher)
+
+
+async def costly(
+    agent: Agent, _prompt: str, done: Sequence[Part]
+) -> AsyncGenerator[AgentEvent]:
+    """Two rounds that cost something; the first time it waits in the second."""
+    if not done:
+        async for event in part(0, "thought", "Hm."):
+            yield event
+        yield RoundEnded(Usage(10, 1))
+        yield PartStarted(1, "final_answer", 2)
+        await asyncio.Event().wait()
+    agent.gate.set()
+    async for event in part(0, "final_answer", "So."):
+        yield event
+    yield RunEnded("answered", Usage(20, 2))
+
+
+async def test_a_run_that_was_taken_over_tells_what_it_took_as_a_whole(
+    use: Use,
+) -> None:
+    use(costly)
+    session_id = uuid4()
+    async with process() as there:
+        async with process() as here:
+            watcher = here.watch(session_id)
+            await here.ask(session_id)
+            await watcher.until(lambda: len(watcher.texts()) == 2)
+            row = await row_of(session_id)
+        assert row.started_at is not None
+        await db(silence, row.pk, 11)
+        began = row.started_at - timedelta(seconds=60)
+        await db(Run.objects.filter(id=row.pk).update, started_at=began)
+        await there.runs.recover()
+        await db_until(lambda: Run.objects.filter(status="finished").exists())
+    row = await row_of(session_id)
+    assert (row.input_tokens, row.output_tokens) == (30, 3)
+    assert row.duration_ms is not None
+    assert row.duration_ms > 60_000
 
 
 async def test_a_run_that_is_handed_over_need_not_be_waited_for(use: Use) -> None:

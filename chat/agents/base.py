@@ -76,6 +76,12 @@ class PartFinished(Struct, frozen=True):
     tool_input: dict[str, Any] | None = None
 
 
+class RoundEnded(Struct, frozen=True):
+    """A round of the model is over. `usage` is of all rounds told of so far."""
+
+    usage: Usage
+
+
 class RunEnded(Struct, frozen=True):
     """The last event of a run; all parts are finished. `error` goes with `failed`."""
 
@@ -84,7 +90,9 @@ class RunEnded(Struct, frozen=True):
     error: Failure | None = None
 
 
-AgentEvent: TypeAlias = PartStarted | PartGrew | PartReplaced | PartFinished | RunEnded
+AgentEvent: TypeAlias = (
+    PartStarted | PartGrew | PartReplaced | PartFinished | RoundEnded | RunEnded
+)
 
 
 class Part(Struct, frozen=True):

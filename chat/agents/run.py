@@ -21,6 +21,7 @@ from chat.agents.base import (
     PartFinished,
     PartGrew,
     PartStarted,
+    RoundEnded,
     RunEnded,
     Usage,
 )
@@ -160,6 +161,8 @@ class Run:
             self._usage[0] + completion.input_tokens,
             self._usage[1] + completion.output_tokens,
         )
+        if any(self._usage):
+            self.emit(RoundEnded(Usage(*self._usage)))
         return said
 
     async def tool_call(

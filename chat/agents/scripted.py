@@ -36,6 +36,7 @@ from chat.agents.base import (
     PartGrew,
     PartReplaced,
     PartStarted,
+    RoundEnded,
     RunEnded,
 )
 
@@ -44,6 +45,7 @@ _EVENTS: Final[dict[str, type[AgentEvent]]] = {
     "grew": PartGrew,
     "replaced": PartReplaced,
     "finished": PartFinished,
+    "round": RoundEnded,
     "ended": RunEnded,
 }
 
@@ -108,7 +110,7 @@ class ScriptedAgent:
         skip = len(done)
         for cue in self._script:
             event = cue.event
-            if not isinstance(event, RunEnded):
+            if not isinstance(event, RoundEnded | RunEnded):
                 if event.part < skip:
                     continue
                 event = msgspec.structs.replace(event, part=event.part - skip)

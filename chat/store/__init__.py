@@ -41,7 +41,7 @@ from chat.store.sessions import (
 from chat.store.stopping import Stopped, delete_session, stop
 from chat.store.tickets import Ticket, invalid_tickets
 from chat.store.tidying import tidy
-from chat.store.views import latest_runs, run_views
+from chat.store.views import latest_runs, run_views, usage_of
 from chat.store.writing import Committed
 
 __all__ = [
@@ -82,5 +82,6 @@ __all__ = [
     "stop",
     "take_over",
     "tidy",
+    "usage_of",
     "waiting_sessions",
 ]

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from django.db import transaction
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from chat.models import Run, Session
 from chat.protocol import ProtocolError, RunFinished
 from chat.store.log import read_events
 from chat.store.sessions import Identity, NotYoursError
+from chat.store.views import usage_of
 from chat.store.writing import Closing, Committed, append, locked_session
 from chat.transcript import fold
 
@@ -63,7 +64,11 @@ def _end(run: Run, seen: int | None) -> Committed:
     if run.status == Run.Status.QUEUED:
         return append(run, [RunFinished(reason="withdrawn", duration_ms=0)])
     closing = _close_open_steps(run, seen)
-    finished = RunFinished(reason="stopped", duration_ms=_duration_ms(run))
+    finished = RunFinished(
+        reason="stopped",
+        duration_ms=_duration_ms(run),
+        usage=usage_of(run) or UNSET,
+    )
     return append(run, [*closing.events, finished], closing.rows)
 
 

@@ -66,11 +66,6 @@ def run_views(runs: Sequence[Run]) -> list[RunView]:
 
 
 def _finished_view(run: Run, steps: list[StepView]) -> RunView:
-    usage = (
-        UNSET
-        if run.input_tokens is None or run.output_tokens is None
-        else Usage(run.input_tokens, run.output_tokens)
-    )
     return RunView(
         run=run.number,
         status="finished",
@@ -85,9 +80,16 @@ def _finished_view(run: Run, steps: list[StepView]) -> RunView:
         client_id=run.client_id or UNSET,
         reason=convert(run.reason, Reason),
         duration_ms=UNSET if run.duration_ms is None else run.duration_ms,
-        usage=usage,
+        usage=usage_of(run) or UNSET,
         error=UNSET if run.error is None else convert(run.error, Failure),
     )
+
+
+def usage_of(run: Run) -> Usage | None:
+    """What the run has cost so far, where that is known."""
+    if run.input_tokens is None or run.output_tokens is None:
+        return None
+    return Usage(run.input_tokens, run.output_tokens)
 
 
 def _stops(reason: str) -> Literal[0, 1]:

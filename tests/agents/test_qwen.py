@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from chat.agents.base import Exchange, Part, PartGrew, PartReplaced, PartStarted
+from chat.agents.base import (
+    Exchange,
+    Part,
+    PartGrew,
+    PartReplaced,
+    PartStarted,
+    RoundEnded,
+)
 from chat.agents.llm import ChatServer, ServerConfig
 from chat.agents.pool import ThreadPool
 from chat.agents.qwen import QwenAgent
@@ -83,6 +90,7 @@ async def test_a_plain_answer_is_one_part_and_the_end(make: Make) -> None:
     assert told.end.reason == "answered"
     assert told.end.usage is not None
     assert told.end.usage.output_tokens == 4
+    assert RoundEnded(told.end.usage) in told.events
 
 
 @pytest.mark.parametrize("scenario", ["think", "think-tags", "think-closed"])
