@@ -155,10 +155,22 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def hang_up(self, code: int) -> None:
         """Close the socket, saying why."""
-        if not self.closed:
-            self.closed = True
-            with suppress(OSError):  # the client was quicker
-                await self.close(code)
+        if self.closed:
+            return
+        self.closed = True
+        if code == CLOSE_NO_SUCH_SESSION and await self._has_changed_hands():
+            code = CLOSE_OVERLOADED  # who comes back is told what they are now
+        with suppress(OSError):  # the client was quicker
+            await self.close(code)
+
+    async def _has_changed_hands(self) -> bool:
+        """Whether what was a guest's is a user's, since the guest has signed in."""
+        if self.ticket is None:
+            return False
+        try:
+            return bool(await db(store.invalid_tickets, {self.ticket}))
+        except DatabaseError:
+            return False
 
     # ------------------------------------------------------------ entering
 

@@ -793,7 +793,12 @@ async def test_who_may_not_be_here_any_more_is_shut_out(sites: Sites) -> None:
         assert await socket.closed() == 4401
 
 
-async def test_a_guests_open_page_goes_on_as_the_users(quick_site: Site) -> None:
+@pytest.mark.parametrize("is_quicker", [False, True])
+async def test_a_guests_open_page_goes_on_as_the_users(
+    quick_site: Site,
+    is_quicker: bool,  # noqa: FBT001
+) -> None:
+    """Even where the guest says something before the page is shut out."""
     name = f"ada-{uuid4().hex}"
     await manage(quick_site, f"User.objects.create_user('{name}', password='secret')")
     person, session_id = Person(quick_site.url), uuid4()
@@ -803,6 +808,8 @@ async def test_a_guests_open_page_goes_on_as_the_users(quick_site: Site) -> None
         fields = {"username": name, "password": "secret"}
         address = f"{quick_site.url}/sign-in"
         await asyncio.to_thread(person.submit, address, **fields)
+        if is_quicker:
+            await socket.send("chat", message="Hi", agent_name="scripted")
         async with asyncio.timeout(5):
             assert await socket.closed() == 4503
     path = f"{session_id}?for=guest"
