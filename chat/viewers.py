@@ -266,6 +266,13 @@ def _snapshot(
 ) -> tuple[dict[str, object], dict[int, int], list[Position], bool]:
     """The snapshot's data, from where on each run is to be told, may they see it."""
     session = store.find_session(session_id, who)
+    data: dict[str, object] = {
+        "session": store.session_data(session, session_id),
+        "runs": [],
+        "earlier": False,
+    }
+    if session is None:
+        return data, {}, [], False  # what begins just now may be somebody else's
     positions = store.session_positions(session_id, 0)
     # Runs that are over and not shown are for `history`, unless the client has a part.
     known = {
@@ -279,13 +286,9 @@ def _snapshot(
         if position.finished
     }
     runs, earlier = store.latest_runs(session_id, SNAPSHOT_RUNS, but=known)
-    data = {
-        "session": store.session_data(session, session_id),
-        "runs": runs,
-        "earlier": earlier,
-    }
+    data |= {"runs": runs, "earlier": earlier}
     shown = {run.run: run.seq for run in runs}
-    return data, past | known | shown, positions, session is not None
+    return data, past | known | shown, positions, True
 
 
 def frames(run: int, events: list[Event]) -> list[Frame]:

@@ -307,6 +307,27 @@ async def test_a_session_that_turns_out_to_be_somebody_elses_is_closed(
         assert "session" not in client.types()
 
 
+async def test_who_comes_just_before_the_first_message_is_shown_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session_id = uuid4()
+    find = store.find_session
+
+    def find_too_early(session_id: UUID, who: Identity) -> Any:
+        found = find(session_id, who)
+        if found is None:
+            ask(session_id, GUEST, prompt="secret")
+        return found
+
+    async with viewing(session_id, STRANGER) as (viewer, client):
+        monkeypatch.setattr(store, "find_session", find_too_early)
+        await viewer.subscribe({})
+        await until(lambda: client.codes)
+        assert client.codes == [CLOSE_NO_SUCH_SESSION]
+        assert client.types() == ["snapshot"]
+        assert client.messages[0]["data"]["runs"] == []
+
+
 # ---------------------------------------------------------------- which runs
 
 
