@@ -147,6 +147,11 @@ def _postgres(value: str, pool_size: int) -> dict[str, Any]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 5,
+            # A server that vanishes without a word: not 15 minutes, as TCP has it.
+            "tcp_user_timeout": 10_000,  # milliseconds until what was sent is received
+            "keepalives_idle": 10,  # seconds of silence, then
+            "keepalives_interval": 3,
+            "keepalives_count": 3,
             "pool": {
                 "min_size": 1,
                 "max_size": pool_size,

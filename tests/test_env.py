@@ -116,6 +116,18 @@ def test_postgres_url(given: Callable[[str], None]) -> None:
     assert database["OPTIONS"]["pool"]["max_size"] == 12
 
 
+def test_a_postgres_that_vanishes_without_a_word_is_not_waited_for_long(
+    given: Callable[[str], None],
+) -> None:
+    given("postgres://db.example/site?keepalives_idle=60")
+    options = env.database(NAME, SQLITE_FILE, 12)["OPTIONS"]
+    assert options["tcp_user_timeout"] <= 15_000  # milliseconds
+    assert options["keepalives_interval"] * options["keepalives_count"] <= 15
+    assert options["keepalives_idle"] == "60"  # who asks for more patience gets it
+    given("postgres://db.example/site")
+    assert env.database(NAME, SQLITE_FILE, 12)["OPTIONS"]["keepalives_idle"] <= 15
+
+
 def test_postgres_by_socket(given: Callable[[str], None]) -> None:
     given("postgresql:///site?host=/run/postgresql&user=me")
     database = env.database(NAME, SQLITE_FILE, 12)
