@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
+import psycopg
 from django.db import (
     InterfaceError,
     OperationalError,
@@ -168,6 +169,47 @@ def _advance(batches: Sequence[Batch]) -> set[int]:
             numbers,
         )
         return {row[0] for row in cursor.fetchall()}
+
+
+# The same in one statement, where that can be. The rows come as JSON: one parameter,
+# whatever their number.
+_ADVANCE_AND_INSERT: Final = """
+WITH v AS (
+  SELECT (r->>0)::bigint AS id, (r->>1)::bigint AS epoch,
+         (r->>2)::bigint AS before, (r->>3)::bigint AS seq
+  FROM json_array_elements(%s::json) r
+), ours AS (
+  UPDATE chat_run SET last_seq = v.seq FROM v
+  WHERE chat_run.id = v.id AND chat_run.epoch = v.epoch
+    AND chat_run.last_seq = v.before
+  RETURNING chat_run.id
+), events AS (
+  INSERT INTO chat_event (run_id, seq, kind, payload)
+  SELECT ours.id, (r->>1)::bigint, r->>2, r->>3
+  FROM json_array_elements(%s::json) r JOIN ours ON ours.id = (r->>0)::bigint
+)
+SELECT id FROM ours
+"""
+
+
+def _write_at_once(batches: Sequence[Batch]) -> set[int]:
+    """As `write`, for batches of events only, on PostgreSQL and outside a transaction.
+
+    Most flushes are such: this is one round trip instead of four, and past Django's
+    cursor, which writes parameters into the statement one by one.
+    """
+    runs = [(batch.run_id, batch.epoch, batch.before, batch.last) for batch in batches]
+    rows = [row for batch in batches for row in batch.rows]
+    connection.ensure_connection()
+    with (
+        connection.wrap_database_errors,
+        psycopg.Cursor(connection.connection) as cursor,
+    ):
+        values = encode(runs).decode(), encode(rows).decode()
+        cursor.execute(_ADVANCE_AND_INSERT, values)
+        ours = {row[0] for row in cursor.fetchall()}
+    stale = [batch for batch in batches if batch.run_id not in ours]
+    return ours | _written_before(stale)
 
 
 def _written_before(batches: Sequence[Batch]) -> set[int]:
@@ -442,6 +484,8 @@ def _kept(query: Callable[[], T]) -> T:
 
 def _transact(batches: list[Batch]) -> tuple[set[int], set[int]]:
     try:
+        if connection.vendor == "postgresql" and not any(map(_has_more, batches)):
+            return _write_at_once(batches), set()
         with transaction.atomic():
             return write(batches), set()
     except TRANSIENT:
@@ -460,6 +504,11 @@ def _transact(batches: list[Batch]) -> tuple[set[int], set[int]]:
         written |= ok
         spoilt |= bad
     return written, spoilt
+
+
+def _has_more(batch: Batch) -> bool:
+    """Than events."""
+    return bool(batch.steps) or batch.finished is not None
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:
