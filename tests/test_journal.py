@@ -212,6 +212,19 @@ async def test_the_end_is_written_into_the_run() -> None:
     assert row.finished_at is not None
 
 
+async def test_what_was_used_so_far_is_written_with_whatever_comes_next() -> None:
+    run = await db(running_run)
+    async with keeping() as (kept, _):
+        log = kept.open(run, unexpected)
+        log.add(started(0))
+        await log.committed()
+        log.used = Usage(3, 5)
+        log.delta(0, "no step is finished here")
+        await log.committed()
+    row = await db(Run.objects.get, id=run.pk)
+    assert (row.input_tokens, row.output_tokens) == (3, 5)
+
+
 async def test_a_finished_step_clears_the_count_of_takeovers() -> None:
     run = await db(running_run)
     await db(Run.objects.filter(id=run.pk).update, takeovers=2)
