@@ -508,7 +508,7 @@ def _transact(batches: list[Batch]) -> tuple[set[int], set[int]]:
 
 def _has_more(batch: Batch) -> bool:
     """Than events."""
-    return bool(batch.steps) or batch.finished is not None
+    return bool(batch.steps) or batch.finished is not None or batch.used is not None
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:
