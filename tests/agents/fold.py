@@ -13,6 +13,7 @@ from chat.agents.base import (
     PartGrew,
     PartReplaced,
     PartStarted,
+    RoundEnded,
     RunEnded,
 )
 
@@ -44,6 +45,7 @@ async def listen(stream: AsyncIterator[AgentEvent]) -> Told:
     """Consume a run to its end, insisting on the rules of the vocabulary."""
     told = Told()
     open_parts: dict[int, dict[str, Any]] = {}
+    spent = 0
     async for event in stream:
         assert told.end is None, "nothing comes after the end"
         told.events.append(event)
@@ -72,6 +74,9 @@ async def listen(stream: AsyncIterator[AgentEvent]) -> Told:
                 told.parts.append(
                     Part(**fields, status=event.status, tool_input=event.tool_input)
                 )
+            case RoundEnded():
+                assert event.usage.input_tokens >= spent, "usage adds up"
+                spent = event.usage.input_tokens
             case RunEnded():
                 assert not open_parts, "all parts are finished before the end"
                 told.end = event
