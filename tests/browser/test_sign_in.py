@@ -147,10 +147,12 @@ def test_a_guests_chats_are_the_users_after_signing_in(
     expect(chat.page.locator("#run-1 .prose")).to_contain_text("Wait")
     address = chat.page.url
     second = place.screens.chat(chat.page.context).open(address.removeprefix(chat.url))
+    chat.page.fill("#message", "half a thought")
     chat.page.get_by_role("link", name="Sign in").click()
     fill_in(chat.page)
     chat.live()
     assert chat.page.url == address
+    expect(chat.page.locator("#message")).to_have_value("half a thought")
     expect(chat.page.locator(".sidebar__foot")).to_contain_text("ada")
     expect(chat.page.locator(".session")).to_contain_text(gate)
     model.release(gate)

@@ -52,3 +52,16 @@ test("what is kept for one person is not there for another", () => {
   assert.deepEqual(new Kept(open, "ada").keys(""), ["a"]);
   assert.deepEqual(new Kept(open, "eve").keys(""), []);
 });
+
+test("who signs in goes on with what the guest had begun", () => {
+  const storage = new FakeStorage();
+  const open = () => /** @type {any} */ (storage);
+  const guest = new Kept(open);
+  guest.set("draft:1", "half");
+  guest.set("theme", "dark");
+  const ada = new Kept(open, "ada");
+  ada.adopt(guest, ["draft:", "outbox:"]);
+  assert.equal(ada.get("draft:1"), "half");
+  assert.deepEqual(guest.keys("draft:"), []);
+  assert.equal(guest.get("theme"), "dark");
+});

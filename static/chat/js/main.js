@@ -46,6 +46,7 @@ const clock = {
 const owner = config.user?.name ?? "";
 const kept = new Kept(() => localStorage, owner);
 const keptByTab = new Kept(() => sessionStorage, owner);
+if (owner) kept.adopt(new Kept(() => localStorage), ["draft:", "outbox:"]);
 const isVisible = () => document.visibilityState === "visible";
 const isOnline = () => navigator.onLine;
 

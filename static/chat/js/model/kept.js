@@ -63,6 +63,19 @@ export class Kept {
     }
   }
 
+  /**
+   * Take over what somebody has kept: a guest who has signed in goes on writing.
+   * @param {Kept} other
+   * @param {string[]} prefixes
+   */
+  adopt(other, prefixes) {
+    for (const key of prefixes.flatMap((prefix) => other.keys(prefix))) {
+      if (this.get(key) !== null) continue;
+      this.set(key, other.get(key));
+      other.set(key, null);
+    }
+  }
+
   /** @param {string} prefix */
   keys(prefix) {
     const found = new Set(this.#unsaved.keys());
