@@ -79,17 +79,24 @@ class Agent:
 
 
 class Watcher:
-    """Folds what the hub delivers; whatever it shows must be in order and whole."""
+    """Folds what the hub delivers; whatever it shows must be in order and whole.
+
+    Runs may be claimed before their asking is published: what comes too early waits.
+    """
 
     def __init__(self) -> None:
         self.runs: dict[int, Folded] = {}
         self.announced: list[str] = []
+        self._early: dict[tuple[int, int], Frame] = {}
         self._changed = asyncio.Event()
 
     def deliver(self, frame: Frame) -> None:
         run = self.runs.setdefault(frame.run, Folded(frame.run))
-        for event in frame.events():
-            assert apply(run, event)
+        assert frame.first > run.seq, "told twice"
+        self._early[frame.run, frame.first] = frame
+        while fitting := self._early.pop((frame.run, run.seq + 1), None):
+            for event in fitting.events():
+                assert apply(run, event)
         self._changed.set()
 
     def announce(self, text: str) -> None:
