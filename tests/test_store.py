@@ -898,10 +898,11 @@ def test_what_is_asked_every_few_seconds_reads_no_finished_runs(
 ) -> None:
     queued_run()
     plan = plan_of(query)
-    for index in indexes:
-        assert index in plan
     assert "SCAN chat_run\n" not in f"{plan}\n"
     assert "Seq Scan on chat_run" not in plan
+    if not is_postgresql():  # which takes any index for a handful of rows
+        for index in indexes:
+            assert index in plan
 
 
 @pytest.mark.parametrize("table", ["chat_event", "chat_step", "chat_run"])

@@ -922,14 +922,15 @@ async def test_a_flood_of_questions_is_refused_with_when_to_ask_again(
             ("subscribe", {"protocol": 2}),
             ("interrupt", {}),
         ):
-            answer = {"type": "history"}
-            while answer["type"] == "history":  # until the last drop is spent
-                await socket.send("history", before=9)
-                answer = await socket.hear()
-            await socket.send(type_, **payload)
-            error = await socket.expect("error")
-            assert (error["code"], error["retryable"]) == ("rate_limited", True)
-            assert 0 < error["retry_after"] < 1
+            refused: list[dict[str, Any]] = []
+            while not refused:  # some are allowed meanwhile, on a slow machine
+                for _ in range(20):
+                    await socket.send(type_, **payload)
+                await socket.send("ping", timestamp=17)
+                answers = [answer["data"] for answer in await socket.until("pong")]
+                refused = [a for a in answers if a.get("code") == "rate_limited"]
+            assert refused[0]["retryable"] is True
+            assert 0 < refused[0]["retry_after"] < 1
         await socket.ping()
         await socket.send("chat", message="Hi", agent_name="scripted")
         await socket.until("reasoning_complete")
