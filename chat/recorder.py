@@ -22,7 +22,8 @@ from chat.agents.base import (
     RunEnded,
     Usage as AgentUsage,
 )
-from chat.journal import RunLog, wall_clock
+from chat.batches import wall_clock
+from chat.journal import RunLog
 from chat.models import Step
 from chat.protocol import (
     Failure,

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from chat.journal import make_batch, write
+from chat.batches import make_batch, write
 from chat.models import Run, Session, Step
 from chat.protocol import Failure, RunFinished
 from chat.store import Identity

@@ -15,8 +15,9 @@ import pytest
 from django.db import OperationalError, close_old_connections, transaction
 
 from chat import journal
+from chat.batches import Batch, make_batch, write
 from chat.database import db
-from chat.journal import Batch, Journal, RunLog, RunLostError, make_batch, write
+from chat.journal import Journal, RunLog, RunLostError
 from chat.models import Event as EventRow, Run, Step
 from chat.protocol import (
     Frame,

@@ -29,9 +29,10 @@ from chat.agents.base import (
     Usage,
 )
 from chat.agents.registry import AgentInfo
+from chat.batches import Batch
 from chat.database import db, urgent
 from chat.fanout import Hub
-from chat.journal import Batch, Journal
+from chat.journal import Journal
 from chat.models import Event as EventRow, Run
 from chat.protocol import Chat, Frame, ProtocolError, encode
 from chat.runs import CLAIMS_AT_ONCE, MAX_TAKEOVERS, Runs

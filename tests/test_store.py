@@ -28,7 +28,8 @@ from chat.agents.base import (
     RunEnded,
     Usage as AgentUsage,
 )
-from chat.journal import Journal, make_batch, write
+from chat.batches import make_batch, write
+from chat.journal import Journal
 from chat.models import Run, Session, Step
 from chat.protocol import (
     Event,

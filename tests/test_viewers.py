@@ -16,8 +16,8 @@ from hypothesis import given, settings, strategies as st
 from msgspec import convert
 
 from chat import store, viewers
+from chat.batches import make_batch, write
 from chat.database import db
-from chat.journal import make_batch, write
 from chat.models import Run, Step
 from chat.protocol import (
     CLOSE_NO_SUCH_SESSION,

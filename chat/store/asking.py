@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from msgspec import UNSET, Struct
 
 from chat.agents import registry
-from chat.journal import wall_clock
+from chat.batches import wall_clock
 from chat.models import Run, Session
 from chat.protocol import (
     ProtocolError,

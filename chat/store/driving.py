@@ -12,7 +12,7 @@ from django.db.models import Count, F, Min
 from django.db.models.functions import Now
 from msgspec import Struct
 
-from chat.journal import wall_clock
+from chat.batches import wall_clock
 from chat.models import Event as EventRow, Run, Session, Step
 from chat.protocol import RunStarted
 from chat.store.log import read_events

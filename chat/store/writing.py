@@ -9,8 +9,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from chat import journal, transcript
-from chat.journal import wall_clock
+from chat import transcript
+from chat.batches import make_batch, wall_clock, write
 from chat.models import Run, Session, Step
 from chat.protocol import (
     Event,
@@ -45,8 +45,8 @@ def locked_session(session_id: UUID, who: Identity) -> Session:
 
 def append(run: Run, events: Iterable[Event], steps: Sequence[Step] = ()) -> Committed:
     """Write events of a run that this transaction has locked or made."""
-    batch = journal.make_batch(run.pk, run.epoch, run.last_seq, events, steps)
-    if run.pk not in journal.write([batch]):
+    batch = make_batch(run.pk, run.epoch, run.last_seq, events, steps)
+    if run.pk not in write([batch]):
         message = f"run {run.pk} changed under its lock"
         raise RuntimeError(message)
     run.last_seq = batch.last
