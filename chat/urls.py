@@ -12,6 +12,7 @@ urlpatterns = [
     path("chat/<uuid:session_id>", views.chat, name="chat"),
     path("sign-in", views.SignIn.as_view(), name="sign_in"),
     path("sign-out", LogoutView.as_view(next_page="sign_in"), name="sign_out"),
+    path("favicon.ico", views.favicon),
     path("image", views.image, name="image"),
     path("api/sessions", api.sessions, name="sessions"),
     path("api/sessions/<uuid:session_id>", api.session, name="session"),

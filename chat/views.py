@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.contrib.auth.views import LoginView, redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
-from django.shortcuts import render, resolve_url
+from django.shortcuts import redirect, render, resolve_url
+from django.templatetags.static import static
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
@@ -88,6 +89,12 @@ def _is_web_address(text: str) -> bool:
         return urlsplit(text).scheme in {"http", "https"}
     except ValueError:
         return False
+
+
+@require_safe
+def favicon(_request: HttpRequest) -> HttpResponse:
+    """Where browsers look on pages that name no icon, as the admin's."""
+    return redirect(static("chat/img/icon.svg"))
 
 
 def _page(request: HttpRequest, session_id: UUID) -> HttpResponse:

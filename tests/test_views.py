@@ -264,3 +264,10 @@ def test_an_image_is_shown_only_where_somebody_pressed() -> None:
     stranger = Client(enforce_csrf_checks=True)
     assert stranger.get("/image", {"address": "https://a/"}).status_code == 405
     assert stranger.post("/image", {"address": "https://a/"}).status_code == 403
+
+
+def test_pages_that_name_no_icon_have_one(client: Client) -> None:
+    answer = client.get("/favicon.ico")
+    assert answer.status_code == 302
+    assert "icon" in answer["Location"]
+    assert answer["Location"].endswith(".svg")
