@@ -197,6 +197,14 @@ export interface Writable<T> extends Readable<T> {
   set(value: T): void;
 }
 
+/** One thing to do about a notice. */
+export interface Offer {
+  label: string;
+  act: () => void;
+  /** Where the keyboard was is gone: it goes to the offer. */
+  isFocused?: boolean;
+}
+
 export interface Agent {
   name: string;
   description: string;

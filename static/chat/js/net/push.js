@@ -4,6 +4,9 @@
  * @import { Clock } from "../types.js"
  */
 
+/** Milliseconds after which no answer is one. */
+export const ANSWER_MS = 15_000;
+
 /** @typedef {"ok" | "error" | "timeout"} Outcome */
 
 export class Push {

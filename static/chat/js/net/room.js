@@ -11,10 +11,9 @@
 
 import { GapError } from "../model/transcript.js";
 import { PROTOCOL_VERSION } from "../protocol.js";
-import { Push } from "./push.js";
+import { ANSWER_MS, Push } from "./push.js";
 import { Sender } from "./sender.js";
 
-const ANSWER_MS = 15_000;
 const HISTORY_LIMIT = 20;
 const HOLE_LIMIT = 50;
 

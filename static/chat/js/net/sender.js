@@ -5,9 +5,7 @@
  * @import { Outbox } from "./outbox.js"
  */
 
-import { Push } from "./push.js";
-
-const ANSWER_MS = 15_000;
+import { ANSWER_MS, Push } from "./push.js";
 
 /**
  * @typedef {object} Needs

@@ -1,7 +1,7 @@
 /**
  * What the list of sessions shows, kept up to date over HTTP.
  *
- * @import { Clock, SessionRow, SessionsState, Writable } from "../types.js"
+ * @import { Clock, Offer, SessionRow, SessionsState, Writable } from "../types.js"
  * @import { Kept } from "../model/kept.js"
  * @import { Api } from "./api.js"
  */
@@ -12,8 +12,6 @@ const TYPING_MS = 250;
 const EVERY_MS = 15_000;
 const CACHE = "sessions";
 const DELETED = "deleted";
-
-/** @typedef {{ label: string, act: () => void, isFocused?: boolean }} Offer */
 
 /**
  * @typedef {object} Needs

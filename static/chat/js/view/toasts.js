@@ -1,7 +1,7 @@
 /**
  * Short notices at the edge of the page, with one thing to do about them.
  *
- * @import { Clock } from "../types.js"
+ * @import { Clock, Offer } from "../types.js"
  */
 
 import { button, h } from "./dom.js";
@@ -25,8 +25,7 @@ export class Toasts {
 
   /**
    * @param {string} text
-   * @param {{ label: string, act: () => void, isFocused?: boolean }} [offer] focused:
-   *   where the keyboard was is gone
+   * @param {Offer} [offer]
    */
   say(text, offer) {
     const toast = h("div", { class: "toast" }, h("span", {}, text));
