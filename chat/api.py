@@ -12,10 +12,11 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from chat import identity, runtime, store
+from chat import runtime, store
+from chat.auth import visitors
 from chat.models import Session
-from chat.protocol import message
 from chat.store import Identity, NotYoursError, SessionChange
+from chat.wire.protocol import message
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -35,10 +36,10 @@ def for_somebody(
     def wrapped(
         request: HttpRequest, *args: P.args, **kwargs: P.kwargs
     ) -> HttpResponse:
-        who = identity.of_request(request)
-        if who is None or identity.has_ended(request):
+        who = visitors.of_request(request)
+        if who is None or visitors.has_ended(request):
             return _error(401, "forbidden", "Sign in first.")
-        identity.renew(request)
+        visitors.renew(request)
         try:
             return view(request, who, *args, **kwargs)
         except NotYoursError:
@@ -72,7 +73,7 @@ def session(request: HttpRequest, who: Identity, session_id: UUID) -> HttpRespon
     """PATCH: rename, pin, archive. DELETE: out of sight, until restored."""
     if request.method == "DELETE":
         ended = store.delete_session(session_id, who)
-        runtime.tell(lambda here: here.hub.nudge(ended))
+        runtime.call_soon(lambda running: running.hub.nudge(ended))
         return HttpResponse(status=204)
     change = msgspec.json.decode(request.body, type=SessionChange)
     changed = store.change_session(session_id, who, change)
@@ -84,7 +85,7 @@ def session(request: HttpRequest, who: Identity, session_id: UUID) -> HttpRespon
 def _announce(session_id: UUID, fields: dict[str, Any]) -> None:
     """Tell every screen that has the session open."""
     text = message("session", {"session_id": str(session_id), **fields})
-    runtime.tell(lambda here: here.hub.announce(session_id, text))
+    runtime.call_soon(lambda running: running.hub.announce(session_id, text))
 
 
 @require_POST

@@ -12,5 +12,5 @@ class ChatConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks."""
-        from chat import checks  # noqa: F401, PLC0415  (importing registers)
+        """Register the system checks and what follows signing in."""
+        from chat import checks, signals  # noqa: F401, PLC0415  (importing registers)

@@ -155,7 +155,9 @@ def pool_serves_every_thread() -> Iterator[CheckMessage]:
         )
 
 
-MIN_POOL: Final = 12  # the threads of chat/database.py, the journal's, and a request's
+MIN_POOL: Final = (
+    12  # the threads of chat/store/database.py, the journal's, and a request's
+)
 
 
 def sqlite_file() -> Path | None:

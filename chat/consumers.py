@@ -14,18 +14,19 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.utils import await_many_dispatch
 from django.conf import settings
-from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import DatabaseError
-from django.dispatch import receiver
-from django.http import HttpRequest
-from django.http.request import split_domain_port, validate_host
 
-from chat import identity, runtime, store
+from chat import runtime, store
 from chat.agents import registry
-from chat.bounds import TooManyError
-from chat.database import db
+from chat.auth import visitors
+from chat.auth.limits import TooManyError
+from chat.auth.origin import origin_is_allowed
+from chat.auth.tickets import Ticket, invalid_tickets
+from chat.live.viewer import SocketViewer, TooSlowError
 from chat.models import Session
-from chat.protocol import (
+from chat.store import Identity, NotYoursError
+from chat.store.database import db
+from chat.wire.protocol import (
     CLOSE_FORBIDDEN,
     CLOSE_NO_SUCH_SESSION,
     CLOSE_NOT_SIGNED_IN,
@@ -46,13 +47,8 @@ from chat.protocol import (
     decode_command,
     message,
 )
-from chat.store import Identity, NotYoursError, Ticket
-from chat.viewers import SocketViewer, TooSlowError, look
 
 logger = logging.getLogger(__name__)
-
-# Seconds until a browser that signs in has its new cookie, and guests' pages come back.
-NEW_COOKIE_DELAY: Final = 1.0
 
 AWAY: Final = ProtocolError(
     "internal", "The database is away. Try again in a moment.", retryable=True
@@ -168,7 +164,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if self.ticket is None:
             return False
         try:
-            return bool(await db(store.invalid_tickets, {self.ticket}))
+            return bool(await db(invalid_tickets, {self.ticket}))
         except DatabaseError:
             return False
 
@@ -179,13 +175,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
             raise Refused(CLOSE_OVERLOADED)
         if not origin_is_allowed(self.scope):
             raise Refused(CLOSE_FORBIDDEN)
-        visitor = await db(identity.of_scope, self.scope)
+        visitor = await db(visitors.of_scope, self.scope)
         if visitor is None:
             raise Refused(CLOSE_NOT_SIGNED_IN)
         self.who = who = visitor.who
         self.ticket = visitor.ticket
         self.address_key = visitor.address_key
-        self.held.enter_context(self.runtime.bounds.socket(who, _address(self.scope)))
+        self.held.enter_context(self.runtime.limits.socket(who, _address(self.scope)))
         self.session_id = _session_id(self.scope)
         self.viewer = SocketViewer(
             self.session_id,
@@ -197,7 +193,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         # First join, then read: what comes between is held until the log was read.
         self.runtime.hub.join(self.session_id, self.viewer)
         self.held.callback(self.runtime.hub.leave, self.session_id, self.viewer)
-        session, positions = await db(look, self.session_id, who)
+        session, positions = await db(store.find_with_positions, self.session_id, who)
         self.viewer.reply(message("connected", self._greeting(session)))
         self.viewer.start(positions, allowed=session is not None)
         pump = asyncio.create_task(self.viewer.run())
@@ -231,18 +227,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
             case Chat():
                 await self._chat(command)
             case Subscribe():
-                self.runtime.bounds.read(self.who)
+                self.runtime.limits.read(self.who)
                 await self.viewer.subscribe(command.seen)
             case Interrupt():
-                self.runtime.bounds.read(self.who)
-                await self.runtime.runs.stop(
+                self.runtime.limits.read(self.who)
+                await self.runtime.verbs.stop(
                     self.session_id, self.who, command.run, command.seen
                 )
             case Retry():
                 await self._may_ask()
-                await self.runtime.runs.retry(self.session_id, self.who, command.run)
+                await self.runtime.verbs.retry(self.session_id, self.who, command.run)
             case History():
-                self.runtime.bounds.read(self.who)
+                self.runtime.limits.read(self.who)
                 self._reply(
                     "history", await db(_history, self.session_id, self.who, command)
                 )
@@ -254,7 +250,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
         Each socket without a cookie is somebody new: there the address is the person.
         """
-        self.runtime.bounds.message(self.address_key or self.who)
+        self.runtime.limits.message(self.address_key or self.who)
         if not self.address_key:
             return
         busy = await db(store.busy_sessions, self.address_key, self.session_id)
@@ -268,7 +264,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _chat(self, chat: Chat) -> None:
         await self._may_ask()
-        asked = await self.runtime.runs.ask(self.session_id, self.who, chat)
+        asked = await self.runtime.verbs.ask(self.session_id, self.who, chat)
         if self.viewer.in_log_mode:
             self._reply("accepted", {"client_id": chat.client_id, "run": asked.number})
 
@@ -303,21 +299,6 @@ class NowhereConsumer(ChatConsumer):
         raise Refused(CLOSE_NO_SUCH_SESSION)
 
 
-@receiver(user_logged_out)
-def _signed_out(request: HttpRequest, **_kwargs: Any) -> None:
-    """On this process's screens at once; the others' watches find out."""
-    key = request.session.session_key
-    runtime.tell(lambda here: here.shut_out(lambda ticket: ticket.session_key == key))
-
-
-@receiver(user_logged_in)
-def _signed_in(**_kwargs: Any) -> None:
-    """What was a guest's session is over."""
-    runtime.tell(
-        lambda here: here.loop.call_later(NEW_COOKIE_DELAY, here.changed_hands.set)
-    )
-
-
 def _history(session_id: UUID, who: Identity, command: History) -> dict[str, Any]:
     if store.find_session(session_id, who) is None:
         return {"runs": [], "earlier": False}
@@ -335,22 +316,3 @@ def _session_id(scope: dict[str, Any]) -> UUID:
 def _address(scope: dict[str, Any]) -> str:
     client = scope.get("client")
     return client[0] if client else ""
-
-
-def origin_is_allowed(scope: dict[str, Any]) -> bool:
-    """Whether the page that opened the socket is ours.
-
-    Browsers always send Origin, and it must name the host that was asked, or a
-    trusted one; other clients send none, and carry no cookie that could be misused.
-    """
-    headers = dict(scope["headers"])
-    origin = headers.get(b"origin", b"").decode("latin-1")
-    host = headers.get(b"host", b"").decode("latin-1")
-    allowed = settings.ALLOWED_HOSTS
-    if settings.DEBUG and not allowed:
-        allowed = [".localhost", "127.0.0.1", "[::1]"]
-    if not host or not validate_host(split_domain_port(host)[0], allowed):
-        return False
-    if not origin or origin in settings.CSRF_TRUSTED_ORIGINS:
-        return True
-    return bool(origin.partition("://")[2] == host)

@@ -1,4 +1,4 @@
-"""Rows. Invariants are constraints; only `store.py` and `journal.py` read and write."""
+"""Rows. Invariants are constraints; only `store/` and `log/` read and write."""
 
 from __future__ import annotations
 

@@ -14,13 +14,14 @@ from django.db import DatabaseError
 
 from chat import store
 from chat.agents import registry
-from chat.bounds import Bounds
-from chat.database import db
-from chat.fanout import Hub
-from chat.journal import Journal
-from chat.protocol import CLOSE_NOT_SIGNED_IN, CLOSE_OVERLOADED
-from chat.runs import Runs
-from chat.store import Ticket
+from chat.auth.limits import Limits
+from chat.auth.tickets import Ticket, invalid_tickets
+from chat.live.hub import Hub
+from chat.log.journal import Journal
+from chat.store.database import db
+from chat.wire.protocol import CLOSE_NOT_SIGNED_IN, CLOSE_OVERLOADED
+from chat.work.scheduler import Scheduler
+from chat.work.verbs import Verbs
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Runtime:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.bounds = Bounds()
+        self.limits = Limits()
         self.draining = False
         self.sockets: set[Socket] = set()
         self.changed_hands = asyncio.Event()  # somebody has signed in
@@ -52,19 +53,20 @@ class Runtime:
         self._left_behind = asyncio.Event()  # another process has handed runs over
         self.hub = Hub(on_nudge=self._give_up, on_recover=self._left_behind.set)
         self.journal = Journal(self.hub.publish)
-        self.runs = Runs(self.hub, self.journal)
+        self.scheduler = Scheduler(self.hub, self.journal)
+        self.verbs = Verbs(self.hub, self.scheduler)
         self._checked = self.loop.time()
         beat = settings.HEARTBEAT_SECONDS
         self._watches = [
-            self._watch(self.runs.renew, beat),
-            self._watch(self.runs.recover, beat, sooner=self._left_behind),
+            self._watch(self.scheduler.renew, beat),
+            self._watch(self.scheduler.recover, beat, sooner=self._left_behind),
             self._watch(self._check_positions, settings.POSITION_CHECK_SECONDS),
             self._watch(
                 self._check_tickets,
                 settings.SIGN_IN_CHECK_SECONDS,
                 sooner=self.changed_hands,
             ),
-            self._watch(self._tidy, DAY),
+            self._watch(self._clean_up, DAY),
         ]
         registry.warm_up()
 
@@ -77,9 +79,9 @@ class Runtime:
         for watch in self._watches:
             watch.cancel()
         await asyncio.gather(*self._watches, return_exceptions=True)
-        await self.runs.close()
+        await self.scheduler.close()
         await self.journal.close()
-        await self.runs.hand_over()
+        await self.scheduler.hand_over()
         await self.hub.close()
         await registry.shutdown()
 
@@ -98,34 +100,34 @@ class Runtime:
             hang_up.add_done_callback(self._hang_ups.discard)
 
     def _give_up(self, run_ids: list[int]) -> None:
-        self.runs.give_up(run_ids)
+        self.scheduler.give_up(run_ids)
 
     def _watch(
         self,
-        look: Callable[[], Awaitable[None]],
+        check: Callable[[], Awaitable[None]],
         seconds: float,
         *,
         sooner: asyncio.Event | None = None,
     ) -> asyncio.Task[None]:
-        """Look every so many seconds, or as soon as `sooner` is set, for ever."""
-        hurry = sooner or asyncio.Event()
+        """Check every so many seconds, or as soon as `sooner` is set, for ever."""
+        wake = sooner or asyncio.Event()
 
         async def for_ever() -> None:
             while True:
-                hurry.clear()
+                wake.clear()
                 try:
-                    await look()
+                    await check()
                 except DatabaseError as error:
-                    self.runs.troubled = self.loop.time()
+                    self.scheduler.last_database_error = self.loop.time()
                     logger.warning("the database is away, will try again: %s", error)
                 except Exception:
                     # A watch that ends would not be missed until it is needed.
-                    logger.exception("%s failed, will try again", look.__name__)
+                    logger.exception("%s failed, will try again", check.__name__)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
-                        await hurry.wait()
+                        await wake.wait()
 
-        return asyncio.create_task(for_ever(), name=look.__name__)
+        return asyncio.create_task(for_ever(), name=check.__name__)
 
     async def _check_positions(self) -> None:
         """Have viewers read the log where it has more than they were told of."""
@@ -142,11 +144,11 @@ class Runtime:
         """Shut out who has signed out, or may not come in any more."""
         tickets = {socket.ticket for socket in self.sockets if socket.ticket}
         if tickets:
-            over = await db(store.invalid_tickets, tickets)
+            over = await db(invalid_tickets, tickets)
             self.shut_out(over.__contains__)
 
-    async def _tidy(self) -> None:
-        await db(store.tidy)
+    async def _clean_up(self) -> None:
+        await db(store.clean_up)
 
 
 _runtime: Runtime | None = None
@@ -160,7 +162,7 @@ def current() -> Runtime:
     return _runtime
 
 
-def tell(act: Callable[[Runtime], object]) -> None:
+def call_soon(act: Callable[[Runtime], object]) -> None:
     """Have the runtime do something, if this process has one. From any thread."""
     if _runtime is not None and not _runtime.loop.is_closed():
         _runtime.loop.call_soon_threadsafe(act, _runtime)

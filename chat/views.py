@@ -20,11 +20,12 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_POST, require_safe
 from msgspec import to_builtins
 
-from chat import identity, store
+from chat import store
 from chat.agents import registry
+from chat.auth import visitors
 from chat.models import Session
-from chat.protocol import HEARTBEAT_INTERVAL, SNAPSHOT_RUNS
 from chat.store import Identity, NotYoursError
+from chat.wire.protocol import HEARTBEAT_INTERVAL, SNAPSHOT_RUNS
 from reasoning_site import csp
 
 
@@ -44,7 +45,7 @@ def chat(request: HttpRequest, session_id: UUID) -> HttpResponse:
 
     Who was somebody until their session ended is asked to sign in again first.
     """
-    if identity.has_ended(request):
+    if visitors.has_ended(request):
         return redirect_to_login(request.get_full_path())
     return _page(request, session_id)
 
@@ -98,7 +99,7 @@ def favicon(_request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    who = identity.of_request(request)
+    who = visitors.of_request(request)
     if who is None:
         return redirect_to_login(request.get_full_path())
     try:
@@ -113,7 +114,7 @@ def _page(request: HttpRequest, session_id: UUID) -> HttpResponse:
         "runs": to_builtins(runs),
         "earlier": earlier,
     }
-    who = identity.remember(request, who)
+    who = visitors.remember(request, who)
     config = _config(request, session_id, session, who)
     context = {"config": config, "snapshot": snapshot}
     return render(request, "chat/page.html", context)
@@ -123,7 +124,7 @@ def _config(
     request: HttpRequest, session_id: UUID, session: Session | None, who: Identity
 ) -> dict[str, Any]:
     user = request.user
-    claim = identity.claim(who)
+    claim = visitors.claim(who)
     return {
         "session_id": str(session_id),
         "new": session is None,

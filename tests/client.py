@@ -24,8 +24,8 @@ from uuid import UUID, uuid4
 import websockets
 from msgspec import convert
 
-from chat.protocol import RunView, decode_events, encode
-from chat.transcript import GapError, Run, Step, apply, view
+from chat.wire.protocol import RunView, decode_events, encode
+from chat.wire.transcript import GapError, RunState, StepState, apply, view
 
 CONNECT_SECONDS = 5
 
@@ -86,7 +86,7 @@ class Viewer:
         self.site_urls = site_urls
         self.session_id = session_id
         self._cookie = cookie
-        self.runs: dict[int, Run] = {}
+        self.runs: dict[int, RunState] = {}
         self.outbox: dict[str, str] = {}  # client_id → message not yet accepted
         self.accepted: dict[str, int] = {}  # client_id → run
         self.errors: list[dict[str, Any]] = []
@@ -157,7 +157,7 @@ class Viewer:
     def text(self, number: int, type_: str = "final_answer") -> str:
         """What the steps of one type say so far."""
         run = self.runs.get(number)
-        steps: Iterator[Step] = iter(run.steps.values() if run else ())
+        steps: Iterator[StepState] = iter(run.steps.values() if run else ())
         return "".join(step.content for step in steps if step.type == type_)
 
     def transcript(self) -> dict[int, str]:
@@ -229,7 +229,7 @@ class Viewer:
                 pass
 
     def _fold(self, number: int, events: list[dict[str, Any]]) -> None:
-        run = self.runs.setdefault(number, Run(number))
+        run = self.runs.setdefault(number, RunState(number))
         for event in decode_events(encode(events)):
             try:
                 apply(run, event)
@@ -238,8 +238,8 @@ class Viewer:
                 return
 
 
-def _from_view(shown: RunView) -> Run:
-    run = Run(
+def _from_view(shown: RunView) -> RunState:
+    run = RunState(
         shown.run,
         shown.status,
         shown.seq,
@@ -255,7 +255,7 @@ def _from_view(shown: RunView) -> Run:
         error=shown.error,
     )
     for step in shown.steps:
-        run.steps[step.step] = Step(
+        run.steps[step.step] = StepState(
             step.step,
             step.type,
             step.iteration,

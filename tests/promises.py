@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from chat.protocol import decode_event, encode
-from chat.transcript import digest, fold, view
+from chat.wire.protocol import decode_event, encode
+from chat.wire.transcript import digest, fold, view
 from tests.client import Viewer
 from tests.servers import Site
 

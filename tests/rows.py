@@ -9,8 +9,8 @@ from django.db import connection
 
 from chat import store
 from chat.models import Event as EventRow, Run
-from chat.protocol import Event
 from chat.store import Claimed, Identity
+from chat.wire.protocol import Event
 
 GUEST = Identity(None, "guest-key")
 STRANGER = Identity(None, "another-key")

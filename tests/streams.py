@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, settings, strategies as st
 from msgspec import UNSET, structs
 
-from chat.protocol import (
+from chat.wire.protocol import (
     Event,
     Failure,
     Reason,
@@ -25,7 +25,7 @@ from chat.protocol import (
     StepStatus,
     Usage,
 )
-from chat.transcript import digest
+from chat.wire.transcript import digest
 
 T = TypeVar("T")
 

@@ -12,11 +12,11 @@ from django.db import transaction
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from chat.batches import make_batch, write
+from chat.log.batches import make_batch, write
 from chat.models import Run, Session, Step
-from chat.protocol import Failure, RunFinished
 from chat.store import Identity
-from chat.transcript import digest
+from chat.wire.protocol import Failure, RunFinished
+from chat.wire.transcript import digest
 from tests.rows import ask, running_run
 
 pytestmark = pytest.mark.django_db

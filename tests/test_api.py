@@ -13,7 +13,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from chat import runtime
-from chat.identity import GUEST_KEY
+from chat.auth.visitors import GUEST_KEY
 from chat.models import Session
 from chat.store import Identity, sessions
 from tests.rows import ask, running_run
@@ -174,7 +174,7 @@ def test_whoever_drives_what_is_deleted_is_told(
 ) -> None:
     run = running_run(who=Identity(ada.pk, ""))
     here = Mock()
-    monkeypatch.setattr(runtime, "tell", lambda act: act(here))
+    monkeypatch.setattr(runtime, "call_soon", lambda act: act(here))
     assert signed_in.delete(f"/api/sessions/{run.session_id}").status_code == 204
     here.hub.nudge.assert_called_once_with([run.pk])
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import pytest
 
-from chat import protocol
+from chat.wire import protocol
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -101,7 +101,7 @@ def test_readme_names_make_targets_that_exist() -> None:
 
 
 def wire_words() -> list[str]:
-    """Everything of chat/protocol.py that a client meets by name or number."""
+    """Everything of chat/wire/protocol.py that a client meets by name or number."""
     events = [event.__struct_config__.tag for event in get_args(protocol.Event)]
     literals = (
         protocol.StepType,

@@ -21,7 +21,7 @@ async def test_a_long_outage_of_the_database_ends_the_run_and_says_why(
             DATABASE_URL=url,
             LLM_BASE_URL=model.base_url,
             LLM_MODEL="hello",
-            DATABASE_PATIENCE_SECONDS=2,
+            MAX_DATABASE_OUTAGE_SECONDS=2,
         )
         person = Person(site.url)
         async with person.watch([site.url]) as here:

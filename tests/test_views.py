@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
-from chat.identity import GUEST_KEY
+from chat.auth.visitors import GUEST_KEY
 from chat.store import Identity
 from tests.rows import ask
 

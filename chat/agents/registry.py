@@ -11,16 +11,16 @@ from django.conf import settings
 from msgspec import Struct
 
 from chat.agents.base import BaseAgent
-from chat.agents.builtin import (
+from chat.agents.builtin.model import (
     CONTEXT,
     NAME,
     NAMED_CONTEXT,
     BuiltinModel,
     ModelProcess,
 )
-from chat.agents.llm import ChatModel, ChatServer, ServerConfig
-from chat.agents.pool import ThreadPool
+from chat.agents.model.client import ChatModel, ChatServer, ServerConfig
 from chat.agents.qwen import QwenAgent
+from chat.agents.qwen.threads import ThreadPool
 from chat.agents.scripted import ScriptedAgent, read_script
 from chat.agents.tools.base import Tool
 from chat.agents.tools.calculator import Calculator

@@ -1,13 +1,13 @@
 """The only reader and writer of rows, but for the journal. Blocking: use threads.
 
 Whoever asks is an `Identity`; every function that takes one answers only about what
-is theirs. Transactions that change a run write its events with it (`journal.write`).
+is theirs. Transactions that change a run write its events too (`log.batches.write`).
 """
 
 from __future__ import annotations
 
 from chat.store.asking import Asked, ask, retry
-from chat.store.driving import (
+from chat.store.claiming import (
     Claimed,
     abandoned,
     release,
@@ -16,14 +16,15 @@ from chat.store.driving import (
     take_over,
     waiting_sessions,
 )
-from chat.store.log import (
+from chat.store.cleanup import clean_up
+from chat.store.events import (
     Position,
     merged_page,
     positions,
     read_events,
     session_positions,
 )
-from chat.store.memory import history, steps_to_continue
+from chat.store.exchanges import history, steps_to_continue
 from chat.store.sessions import (
     Identity,
     NotYoursError,
@@ -38,10 +39,14 @@ from chat.store.sessions import (
     session_data,
     sessions_of,
 )
+from chat.store.snapshots import (
+    find_with_positions,
+    latest_runs,
+    run_views,
+    snapshot,
+    usage_of,
+)
 from chat.store.stopping import Stopped, delete_session, stop
-from chat.store.tickets import Ticket, invalid_tickets
-from chat.store.tidying import tidy
-from chat.store.views import latest_runs, run_views, usage_of
 from chat.store.writing import Committed
 
 __all__ = [
@@ -54,16 +59,16 @@ __all__ = [
     "SessionChange",
     "SessionPage",
     "Stopped",
-    "Ticket",
     "abandoned",
     "adopt",
     "ask",
     "busy_sessions",
     "change_session",
+    "clean_up",
     "delete_session",
     "find_session",
+    "find_with_positions",
     "history",
-    "invalid_tickets",
     "latest_runs",
     "list_sessions",
     "merged_page",
@@ -77,11 +82,11 @@ __all__ = [
     "session_data",
     "session_positions",
     "sessions_of",
+    "snapshot",
     "start_next",
     "steps_to_continue",
     "stop",
     "take_over",
-    "tidy",
     "usage_of",
     "waiting_sessions",
 ]

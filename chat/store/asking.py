@@ -12,14 +12,14 @@ from django.db.models.functions import Now
 from msgspec import UNSET, Struct
 
 from chat.agents import registry
-from chat.batches import wall_clock
+from chat.log.batches import wall_clock
 from chat.models import Run, Session
-from chat.protocol import (
+from chat.store.sessions import Identity
+from chat.store.writing import Committed, append, locked_session
+from chat.wire.protocol import (
     ProtocolError,
     RunCreated,
 )
-from chat.store.sessions import Identity
-from chat.store.writing import Committed, append, locked_session
 
 TITLE_CHARS: Final = 80
 

@@ -10,8 +10,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from chat.agents import registry
 from chat.models import Run, Session, Step
-from chat.protocol import storable
 from chat.store.searching import contains
+from chat.wire.protocol import storable
 
 PAGE_SESSIONS: Final = 50
 MAX_OFFSET: Final = 2**31  # more than anybody has, and not too much for a database

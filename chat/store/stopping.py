@@ -9,12 +9,12 @@ from django.db import transaction
 from msgspec import UNSET, Struct
 
 from chat.models import Run, Session
-from chat.protocol import ProtocolError, RunFinished
-from chat.store.log import read_events
+from chat.store.events import read_events
 from chat.store.sessions import Identity, NotYoursError
-from chat.store.views import usage_of
+from chat.store.snapshots import usage_of
 from chat.store.writing import Closing, Committed, append, locked_session
-from chat.transcript import fold
+from chat.wire.protocol import ProtocolError, RunFinished
+from chat.wire.transcript import fold
 
 
 class Stopped(Struct, frozen=True):

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from chat import transcript
-from chat.batches import make_batch, wall_clock, write
+from chat.log.batches import make_batch, wall_clock, write
 from chat.models import Run, Session, Step
-from chat.protocol import (
+from chat.store.sessions import Identity, NotYoursError
+from chat.wire.protocol import (
     Event,
     Frame,
     ProtocolError,
@@ -20,7 +20,7 @@ from chat.protocol import (
     StepReplaced,
     StepStatus,
 )
-from chat.store.sessions import Identity, NotYoursError
+from chat.wire.transcript import StepState, digest
 
 
 class Committed(Struct, frozen=True):
@@ -62,12 +62,12 @@ class Closing:
         self._run = run
         self._now = wall_clock()
 
-    def discard(self, step: transcript.Step) -> None:
+    def discard(self, step: StepState) -> None:
         """The step disappears."""
         self._close(step, "discarded", step.content)
 
     def finish(
-        self, step: transcript.Step, status: Literal["error", "stopped"], content: str
+        self, step: StepState, status: Literal["error", "stopped"], content: str
     ) -> None:
         """The step stays, holding `content`."""
         if content != step.content:
@@ -89,14 +89,12 @@ class Closing:
             )
         )
 
-    def _close(
-        self, step: transcript.Step, status: StepStatus, content: str
-    ) -> StepFinished:
+    def _close(self, step: StepState, status: StepStatus, content: str) -> StepFinished:
         event = StepFinished(
             step=step.step,
             status=status,
             duration_ms=max(0, int((self._now - step.timestamp) * 1000)),
-            digest=transcript.digest(content),
+            digest=digest(content),
         )
         self.events.append(event)
         return event

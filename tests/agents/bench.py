@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from chat.agents.base import PartGrew
-from chat.agents.llm import ChatServer, ServerConfig
-from chat.agents.pool import ThreadPool
+from chat.agents.model.client import ChatServer, ServerConfig
 from chat.agents.qwen import QwenAgent
+from chat.agents.qwen.threads import ThreadPool
 from tests.model_server import ModelServer
 
 

@@ -3,7 +3,7 @@
     python -m tests.contract.generate
 
 Each file is {name, run, events, view}: events as on the wire, and the RunView that
-`chat/transcript.py` makes of them. `tests/test_contract.py` and
+`chat/wire/transcript.py` makes of them. `tests/wire/test_contract.py` and
 `tests/js/transcript.test.js` check them.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 
 from msgspec import convert, to_builtins
 
-from chat.protocol import Event
-from chat.transcript import digest, fold, view
+from chat.wire.protocol import Event
+from chat.wire.transcript import digest, fold, view
 
 FOLDER = Path(__file__).parent
 T0 = 1_700_000_000.25

@@ -18,12 +18,12 @@ from importlib import import_module
 from typing import Any
 
 from chat.agents.base import AgentError, AgentEvent, Exchange, Part, RunEnded
-from chat.agents.llm import ChatModel, ChatRequest
-from chat.agents.memory import as_openai, cut_to, messages_of
-from chat.agents.pool import ThreadPool
-from chat.agents.qwen.here import LibraryAgent, here
-from chat.agents.rounds import Call, Round
-from chat.agents.run import Run, RunClosed
+from chat.agents.model.client import ChatModel, ChatRequest
+from chat.agents.model.rounds import Call, Round
+from chat.agents.qwen.context import LibraryAgent, current
+from chat.agents.qwen.history import as_openai, cut_to, messages_of
+from chat.agents.qwen.run import LibraryRun, RunClosed
+from chat.agents.qwen.threads import ThreadPool
 from chat.agents.tools.base import Tool
 
 _import_lock = threading.Lock()
@@ -86,7 +86,7 @@ class QwenAgent:
         if any(part.type == "final_answer" and part.status == "ok" for part in done):
             yield RunEnded("answered")  # only the end itself was lost
             return
-        run = Run(
+        run = LibraryRun(
             self._model,
             first_round=1 + max((part.iteration for part in done), default=0),
             max_rounds=max_iterations,
@@ -113,7 +113,7 @@ class QwenAgent:
 
     def _work(
         self,
-        run: Run,
+        run: LibraryRun,
         prompt: str,
         history: tuple[Exchange, ...],
         done: tuple[Part, ...],
@@ -121,7 +121,7 @@ class QwenAgent:
         """Let the library decide until it has an answer."""
         if run.closed:
             return
-        here.run, here.agent = run, self
+        current.run, current.agent = run, self
         error: BaseException | None = None
         try:
             library_agent = self._library()
@@ -136,10 +136,10 @@ class QwenAgent:
         except Exception as caught:  # noqa: BLE001 - the run reports or logs it
             error = caught
         finally:
-            here.run = here.agent = None
+            current.run = current.agent = None
         run.end(error)
 
-    def _catch_up(self, run: Run, done: tuple[Part, ...]) -> tuple[Part, ...]:
+    def _catch_up(self, run: LibraryRun, done: tuple[Part, ...]) -> tuple[Part, ...]:
         """Make the calls that were decided on before the run was interrupted."""
         results = {part.call_id for part in done if part.type == "tool_result"}
         finished = list(done)
@@ -180,7 +180,7 @@ class QwenAgent:
             raise AgentError("internal", f"a call of {name} that the model never made")
         return self._call(run, run.calls.popleft(), None)
 
-    def _call(self, run: Run, call: Call, iteration: int | None) -> str:
+    def _call(self, run: LibraryRun, call: Call, iteration: int | None) -> str:
         limit = self.tool_timeout
         tool = self.tools.get(call.name)
         invoke: Callable[[dict[str, Any]], Any] | None = None
@@ -226,9 +226,9 @@ class QwenAgent:
         return await future
 
 
-def _current_run() -> Run:
+def _current_run() -> LibraryRun:
     """The run this thread is working on."""
-    run = here.run
+    run = current.run
     assert run is not None  # noqa: S101 - only the library's half asks, in a run
     return run
 

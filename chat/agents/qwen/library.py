@@ -11,8 +11,8 @@ from qwen_agent.llm.function_calling import BaseFnCallModel
 from qwen_agent.llm.schema import FunctionCall, Message
 from qwen_agent.tools.base import BaseTool
 
-from chat.agents.qwen.here import Owner, here
-from chat.agents.rounds import Round
+from chat.agents.model.rounds import Round
+from chat.agents.qwen.context import Owner, current
 from chat.agents.tools.base import Tool, ToolError
 
 UNBOUNDED: Final = 10**9  # rounds are counted by the run, not by the library
@@ -48,7 +48,7 @@ class SiteModel(BaseFnCallModel):  # type: ignore[misc]  # the library has no ty
     ) -> Iterator[list[Message]]:
         """Ask our model for the next round."""
         del stream, delta_stream
-        agent = here.agent
+        agent = current.agent
         assert agent is not None  # noqa: S101 - the thread is working on a run
         functions = functions or []
         if agent.text_protocol and functions:

@@ -28,7 +28,7 @@ class Command(BaseCommand):
         if listen:
             ensure_free(listen)
         call_command("migrate", interactive=False, verbosity=0)
-        store.tidy()
+        store.clean_up()
         if not settings.DEBUG:  # with DEBUG they are served from where they are
             call_command("collectstatic", interactive=False, verbosity=0)
         call_command("setup_admin", stdout=self.stdout)

@@ -1,5 +1,5 @@
 /**
- * The wire's names, and encode and decode; the twin of chat/protocol.py.
+ * The wire's names, and encode and decode; the twin of chat/wire/protocol.py.
  *
  * @import { Command, ServerMessage } from "./types.js"
  */

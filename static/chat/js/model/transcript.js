@@ -1,7 +1,7 @@
 /**
  * The fold: what the page shows of a run is its log's events applied in order.
  *
- * Pure, and the twin of chat/transcript.py; tests/contract/ holds the two together.
+ * Pure, and the twin of chat/wire/transcript.py; tests/contract/ holds the two together.
  * A run is changed in place: text grows by `+=`, which engines keep as a rope, so
  * that a token costs the same however long the answer is.
  *

@@ -1,0 +1,1 @@
+"""The small model that answers where no model server is set."""

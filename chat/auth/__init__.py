@@ -1,0 +1,1 @@
+"""Who may: visitors, what they were let in with, and limits."""

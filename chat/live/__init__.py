@@ -1,0 +1,1 @@
+"""Who watches: from committed events to each socket."""

@@ -1,0 +1,33 @@
+"""What nobody will see again is not kept for ever."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from django.contrib.sessions.models import Session as CookieSession
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from chat.models import Session
+
+KEPT_DELETED: Final = timedelta(days=30)  # sessions that can still be restored
+
+
+def clean_up() -> None:
+    """Forget cookie sessions that have expired, and sessions deleted a month ago.
+
+    Any process may, at any time: it looks at every session once, which is cheap a day.
+    """
+    CookieSession.objects.filter(expire_date__lt=Now()).delete()
+    for session_id in _long_deleted().values_list("id", flat=True).order_by():
+        # One by one: a long session takes a while, and others want to write too.
+        with transaction.atomic():
+            locked = _long_deleted().select_for_update(skip_locked=True)
+            if session := locked.filter(id=session_id).first():
+                session.delete()
+
+
+def _long_deleted() -> QuerySet[Session]:
+    return Session.objects.filter(deleted_at__lt=Now() - KEPT_DELETED)

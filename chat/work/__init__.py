@@ -1,0 +1,1 @@
+"""Who runs what: the verbs, and the runs that this process drives."""

@@ -1,0 +1,170 @@
+"""One run, from its claim to its end: the agent speaks, the log keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from typing import Any, Final
+
+from django.conf import settings
+
+from chat import store
+from chat.agents import registry
+from chat.agents.base import (
+    AgentError,
+    BaseAgent,
+    Exchange,
+    Failure,
+    Part,
+    PartStarted,
+    RunEnded,
+)
+from chat.log.journal import TRANSIENT, Journal, RunLog, RunLostError
+from chat.log.recorder import Recorder
+from chat.models import Step
+from chat.store import Claimed
+from chat.store.database import db
+
+logger = logging.getLogger(__name__)
+
+MAX_HISTORY: Final = 50  # earlier runs handed to an agent, which cuts them to its model
+MAX_TAKEOVERS: Final = 3  # without finishing a step; then the run has failed
+
+INTERNAL: Final = Failure(
+    "internal",
+    "Something went wrong inside the site. It has been logged.",
+    retryable=True,
+)
+ABANDONED: Final = Failure(
+    "internal",
+    "The servers working on this answer were lost several times. Try again later.",
+    retryable=True,
+)
+TOO_LONG: Final = "This answer took more steps than this site allows and was ended."
+OUTAGE: Final = (
+    "The database was away for so long that this answer was given up. Try again."
+)
+CONTINUE: Final = "{lost} Press Continue to go on from here."
+
+
+class Driver:
+    """Has the agent answer a claimed run, and writes what it does, until it ends.
+
+    `task` ends when the run has ended, is lost to another process, or was given up.
+    """
+
+    def __init__(self, claimed: Claimed, journal: Journal) -> None:
+        self.run = claimed.run
+        self._claimed = claimed
+        self._journal = journal
+        self.task = asyncio.create_task(self._drive(), name=f"run {self.run.pk}")
+
+    def give_up(self) -> None:
+        """Cancel the agent, its model call and its tools; write nothing more."""
+        self.task.cancel()
+
+    async def _drive(self) -> None:
+        log = self._journal.open(self.run, lambda _: self.give_up())
+        try:
+            await self._record(log)
+            await log.committed()
+        except RunLostError:
+            logger.info("run %s is not ours any more", self.run.pk)
+        except asyncio.CancelledError:
+            logger.info("run %s was given up", self.run.pk)
+            raise
+        finally:
+            self._journal.release(log)
+
+    async def _record(self, log: RunLog) -> None:
+        claimed, run = self._claimed, self.run
+        recorder = Recorder(
+            log,
+            next_step=claimed.next_step,
+            max_bytes=settings.MAX_ANSWER_BYTES,
+            started_at=run.started_at.timestamp() if run.started_at else None,
+            used=store.usage_of(run),
+        )
+        if run.takeovers >= MAX_TAKEOVERS:
+            recorder.end("failed", error=ABANDONED)
+            return
+        try:
+            if claimed.lost_call:
+                lost = CONTINUE.format(lost=claimed.lost_call)
+                recorder.end(
+                    "server_lost", error=Failure("tool_failed", lost, retryable=True)
+                )
+            else:
+                await self._listen(_agent(run.agent_name), log, recorder)
+        except AgentError as error:
+            recorder.end("failed", error=error.failure)
+        except (RunLostError, asyncio.CancelledError):
+            raise
+        except Exception:
+            logger.exception("run %s failed", run.pk)
+            recorder.end("failed", error=INTERNAL)
+
+    async def _listen(self, agent: BaseAgent, log: RunLog, recorder: Recorder) -> None:
+        """Write down what the agent says until it has ended."""
+        # Read once: each look at Django's settings costs as much as a token.
+        max_events = settings.MAX_EVENTS_PER_RUN
+        max_outage = settings.MAX_DATABASE_OUTAGE_SECONDS
+        history, done = await self._earlier()
+        stream = agent.run_with_reasoning_stream(self.run.prompt, history, done=done)
+        async with aclosing(stream):
+            async for event in stream:
+                recorder.record(event)
+                if type(event) is RunEnded:
+                    return
+                if log.crowded or (
+                    type(event) is PartStarted and event.type == "tool_result"
+                ):
+                    await log.committed()
+                if log.last_seq > max_events:
+                    raise AgentError("model_error", TOO_LONG)
+                if log.outage > max_outage:
+                    raise AgentError("internal", OUTAGE, retryable=True)
+        raise RuntimeError("the agent stopped without RunEnded")
+
+    async def _earlier(self) -> tuple[list[Exchange], list[Part]]:
+        """Earlier exchanges, and what this answer has so far: both for the agent."""
+        earlier = await _until_answered(store.history, self.run, MAX_HISTORY)
+        continued = await _until_answered(store.steps_to_continue, self.run)
+        history = [Exchange(prompt, tuple(_parts(of))) for prompt, of in earlier]
+        return history, _parts([*continued, *self._claimed.steps])
+
+
+def _agent(name: str) -> BaseAgent:
+    try:
+        return registry.create(name)
+    except KeyError:
+        message = f"The agent {name!r} is not there any more."
+        raise AgentError("unknown_agent", message) from None
+
+
+async def _until_answered(query: Any, *args: Any) -> Any:
+    """`db(query, …)`, again while the database is away."""
+    while True:
+        try:
+            return await db(query, *args)
+        except TRANSIENT as error:
+            logger.warning("the database is away, trying again: %s", error)
+            await asyncio.sleep(1)
+
+
+def _parts(steps: list[Step]) -> list[Part]:
+    """What an agent remembers of steps: not errors, nor what was cut short."""
+    return [
+        Part(
+            step.type,  # type: ignore[arg-type]  # its choices are the literals
+            step.iteration,
+            step.content,
+            step.status,  # type: ignore[arg-type]  # its choices are the literals
+            step.tool_name,
+            step.call_id,
+            step.tool_input,
+        )
+        for step in steps
+        if step.type != "error" and (step.status == "ok" or step.type == "tool_result")
+    ]

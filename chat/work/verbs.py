@@ -1,0 +1,73 @@
+"""What people do with runs: ask, retry, stop. A run belongs to no socket."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.conf import settings
+
+from chat import store
+from chat.agents import registry
+from chat.live.hub import Hub
+from chat.store import Asked, Identity
+from chat.store.database import db, urgent
+from chat.wire.protocol import Chat, ProtocolError, message
+from chat.work.scheduler import Scheduler
+
+
+class Verbs:
+    """Begin and end runs, whichever process drives them."""
+
+    def __init__(self, hub: Hub, scheduler: Scheduler) -> None:
+        self._hub = hub
+        self._scheduler = scheduler
+
+    async def ask(self, session_id: UUID, who: Identity, chat: Chat) -> Asked:
+        """Queue a message; return when it is committed. It starts when it can.
+
+        Raises ProtocolError and NotYoursError.
+        """
+        _check_agent(chat.agent_name)
+        asked = await db(
+            store.ask,
+            session_id,
+            who,
+            prompt=chat.message,
+            agent_name=chat.agent_name,
+            enable_reasoning=chat.enable_reasoning,
+            client_id=chat.client_id,
+            max_queued=settings.MAX_QUEUED_RUNS,
+        )
+        self._asked(session_id, asked)
+        return asked
+
+    async def retry(self, session_id: UUID, who: Identity, number: int) -> Asked:
+        """Queue a finished run's prompt again. Raises as `ask`."""
+        asked = await db(store.retry, session_id, who, number, settings.MAX_QUEUED_RUNS)
+        self._asked(session_id, asked)
+        return asked
+
+    async def stop(
+        self, session_id: UUID, who: Identity, number: int | None, seen: int | None
+    ) -> None:
+        """End a run, wherever it is driven. Raises ProtocolError, NotYoursError."""
+        stopped = await urgent(store.stop, session_id, who, number, seen)
+        self._hub.publish([(stopped.written.session_id, stopped.written.frame)])
+        self._hub.nudge([stopped.run_id])
+        self._scheduler.wake(session_id)
+
+    def _asked(self, session_id: UUID, asked: Asked) -> None:
+        if asked.written is None:
+            return
+        self._hub.publish([(asked.written.session_id, asked.written.frame)])
+        if asked.title is not None:
+            data = {"session_id": str(session_id), "title": asked.title}
+            self._hub.announce(session_id, message("session", data))
+        self._scheduler.wake(session_id)
+
+
+def _check_agent(name: str | None) -> None:
+    known = [agent.name for agent in registry.describe()]
+    if name is not None and name not in known:
+        message = f"There is no such agent. There are: {', '.join(known)}."
+        raise ProtocolError("unknown_agent", message)

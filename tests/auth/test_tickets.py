@@ -1,0 +1,52 @@
+"""Whether what people were let in with still holds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session as CookieSession
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from chat.auth.tickets import Ticket, invalid_tickets
+
+pytestmark = pytest.mark.django_db
+
+
+def a_ticket(name: str, user: User | None = None) -> Ticket:
+    """A cookie session for a day, and the ticket for it."""
+    expires = timezone.now() + timedelta(days=1)
+    CookieSession.objects.create(session_key=name, expire_date=expires)
+    if user is None:
+        return Ticket(name)
+    return Ticket(name, user.pk, user.get_session_auth_hash())
+
+
+def test_tickets_hold_while_session_user_and_password_do(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    users = [User.objects.create_user(f"{n}", password="secret") for n in range(5)]
+    tickets = [a_ticket(f"user-{user}", user) for user in users]
+    guests = [a_ticket(f"guest-{n}") for n in range(3)]
+    everybody = {*tickets, *guests}
+    with django_assert_num_queries(2):
+        assert invalid_tickets(everybody) == set()
+    users[0].set_password("another")
+    users[0].save()
+    users[1].is_active = False
+    users[1].save()
+    users[2].delete()
+    CookieSession.objects.get(session_key="user-3").delete()
+    past = timezone.now() - timedelta(seconds=1)
+    CookieSession.objects.filter(session_key="guest-0").update(expire_date=past)
+    assert invalid_tickets(everybody) == {*tickets[:4], guests[0]}
+
+
+def test_guests_alone_cost_one_query(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    guest = a_ticket("guest")
+    with django_assert_num_queries(1):
+        assert invalid_tickets({guest}) == set()
