@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 from uuid import UUID, uuid4
 
-from django.db import connection
+import pytest
+from django.db import close_old_connections, connection, transaction
+from msgspec import UNSET
 
 from chat import store
-from chat.models import Event as EventRow, Run
+from chat.log.batches import make_batch, write
+from chat.models import Event as EventRow, Run, Step
 from chat.store import Claimed, Identity
-from chat.wire.protocol import Event
+from chat.wire.protocol import Event, RunFinished, StepDelta, StepFinished, StepStarted
+from chat.wire.transcript import digest
 
 GUEST = Identity(None, "guest-key")
 STRANGER = Identity(None, "another-key")
 NOBODY = Identity(None, "")
+
+TEN_SECONDS: Final = timedelta(seconds=10)
+# A mark: other threads must see the rows. Such tests are slower.
+IN_THREADS: Final = pytest.mark.django_db(transaction=True)
 
 
 def ask(
@@ -84,3 +94,72 @@ def silence(run_id: int, seconds: float) -> None:
 def is_postgresql() -> bool:
     """Whether the tests run on PostgreSQL."""
     return connection.vendor == "postgresql"
+
+
+def take_over(run_id: int, process: str = "there", *, repeatable: bool = True) -> Any:
+    """As a process does that finds the run abandoned."""
+    return store.take_over(run_id, process, TEN_SECONDS, lambda *_: repeatable)
+
+
+def say(run: Run, *events: Event, steps: tuple[Step, ...] = ()) -> None:
+    """Write events as the run's owner."""
+    run.refresh_from_db()
+    with transaction.atomic():
+        batch = make_batch(run.pk, run.epoch, run.last_seq, events, steps)
+        assert write([batch]) == {run.pk}
+
+
+def started(step: int, type_: Any = "final_answer", tool: str = "") -> StepStarted:
+    """How step number `step` begins."""
+    return StepStarted(
+        step=step, type=type_, iteration=1, timestamp=1.0, tool_name=tool or UNSET
+    )
+
+
+def finish(run: Run, reason: Any = "answered") -> None:
+    """End the run as its owner does."""
+    say(run, RunFinished(reason=reason, duration_ms=1))
+
+
+def answer(
+    run: Run, text: str, *, status: Any = "ok", type_: Any = "final_answer"
+) -> None:
+    """Write one finished step."""
+    number = Step.objects.filter(run=run).count()
+    event = StepFinished(step=number, status=status, duration_ms=1, digest=digest(text))
+    row = Step(
+        run=run,
+        step=number,
+        type=type_,
+        iteration=1,
+        content=text,
+        status=status,
+        started_at=datetime.fromtimestamp(1, UTC),
+        duration_ms=1,
+        digest=event.digest,
+    )
+    say(
+        run,
+        started(number, type_),
+        StepDelta(step=number, text=text),
+        event,
+        steps=(row,),
+    )
+
+
+def both_at_once(*calls: Any) -> list[Any]:
+    """What the calls return, each in its own thread, all at the same time."""
+
+    def run(call: Any) -> Any:
+        try:
+            return call()
+        finally:
+            close_old_connections()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(run, calls))
+
+
+def ids(who: Identity, **options: Any) -> list[UUID]:
+    """The sessions on the first page of their list."""
+    return [session.pk for session in store.list_sessions(who, **options).sessions]

@@ -1,0 +1,208 @@
+"""Which process drives a run: claims, takeovers, heartbeats."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+
+from chat import store
+from chat.log.batches import make_batch, write
+from chat.models import Run
+from chat.store import Claimed, Identity
+from chat.wire.protocol import (
+    RunCreated,
+    RunFinished,
+    RunStarted,
+    StepDelta,
+)
+from chat.wire.transcript import fold
+from tests.rows import (
+    GUEST,
+    IN_THREADS,
+    STRANGER,
+    TEN_SECONDS,
+    answer,
+    ask,
+    both_at_once,
+    claimed_run,
+    finish,
+    log_of,
+    queued_run,
+    running_run,
+    say,
+    silence,
+    started,
+    take_over,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def test_one_run_at_a_time_in_order() -> None:
+    session_id = uuid4()
+    for prompt in ("one", "two"):
+        ask(session_id, prompt=prompt)
+    first = store.start_next(session_id, "here", 8)
+    assert first is not None
+    assert (first.run.prompt, first.run.epoch, first.next_step) == ("one", 1, 0)
+    assert store.start_next(session_id, "here", 8) is None
+    finish(first.run)
+    second = store.start_next(session_id, "here", 8)
+    assert second is not None
+    assert second.run.prompt == "two"
+    kinds = [type(event) for event in log_of(first.run.pk)]
+    assert kinds == [RunCreated, RunStarted, RunFinished]
+
+
+@IN_THREADS
+def test_of_many_who_claim_one_wins() -> None:
+    run = queued_run()
+    calls = [
+        lambda process=process: store.start_next(run.session_id, process, 8)
+        for process in "abcd"
+    ]
+    won = [claimed for claimed in both_at_once(*calls) if claimed]
+    assert len(won) == 1
+    row = Run.objects.get(id=run.pk)
+    assert (row.process, row.epoch) == (won[0].run.process, 1)
+    assert len(log_of(run.pk)) == 2
+
+
+def test_two_runs_of_a_session_can_never_run_at_once() -> None:
+    run = running_run()
+    ask(run.session_id)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Run.objects.filter(session=run.session, number=2).update(status="running")
+
+
+def test_an_owner_has_so_many_runs_at_a_time_over_all_sessions() -> None:
+    for _ in range(2):
+        running_run()
+    third = queued_run()
+    assert store.start_next(third.session_id, "here", 2) is None
+    stranger = queued_run(who=STRANGER)
+    assert store.start_next(stranger.session_id, "here", 2) is not None
+    user = User.objects.create_user("ada")
+    signed_in = queued_run(who=Identity(user.pk, ""))
+    assert store.start_next(signed_in.session_id, "here", 2) is not None
+
+
+def test_nothing_starts_in_a_deleted_session() -> None:
+    run = queued_run()
+    store.delete_session(run.session_id, GUEST)
+    assert store.start_next(run.session_id, "here", 8) is None
+    assert store.start_next(uuid4(), "here", 8) is None
+
+
+def test_waiting_sessions_are_those_whose_turn_has_come_oldest_first() -> None:
+    first, second = queued_run(), queued_run()
+    busy = running_run()
+    ask(busy.session_id)
+    assert store.waiting_sessions(8, 9) == [first.session_id, second.session_id]
+    assert store.waiting_sessions(1, 9) == [first.session_id]
+
+
+def test_who_has_enough_running_does_not_keep_others_waiting() -> None:
+    user = User.objects.create_user("ada")
+    for who in (GUEST, Identity(user.pk, "")):
+        running_run(who=who)
+        for _ in range(5):
+            queued_run(who=who)
+    waiting = queued_run(who=STRANGER)
+    assert store.waiting_sessions(1, 1) == [waiting.session_id]
+    assert len(store.waiting_sessions(20, 2)) == 11
+
+
+def test_deleted_sessions_do_not_keep_others_waiting() -> None:
+    gone = queued_run()
+    for _ in range(5):
+        ask(gone.session_id)
+    store.delete_session(gone.session_id, GUEST)
+    waiting = queued_run()
+    assert store.waiting_sessions(1, 9) == [waiting.session_id]
+
+
+def test_a_silent_process_loses_its_run() -> None:
+    run = running_run()
+    assert store.abandoned(TEN_SECONDS, 8) == []
+    assert take_over(run.pk) is None
+    silence(run.pk, 11)
+    assert store.abandoned(TEN_SECONDS, 8) == [run.pk]
+    claimed = take_over(run.pk)
+    assert (claimed.run.epoch, claimed.run.process, claimed.run.takeovers) == (
+        2,
+        "there",
+        1,
+    )
+    assert store.abandoned(TEN_SECONDS, 8) == []
+    assert take_over(run.pk) is None
+
+
+@IN_THREADS
+def test_of_many_who_take_over_one_wins() -> None:
+    run = running_run()
+    silence(run.pk, 11)
+    calls = [lambda process=process: take_over(run.pk, process) for process in "abcd"]
+    assert len([claimed for claimed in both_at_once(*calls) if claimed]) == 1
+    assert Run.objects.get(id=run.pk).epoch == 2
+
+
+def test_what_was_open_is_discarded_and_its_number_not_used_again() -> None:
+    run = running_run()
+    answer(run, "Hm", type_="thought")
+    say(run, started(1), StepDelta(step=1, text="Hel"))
+    silence(run.pk, 11)
+    claimed: Claimed = take_over(run.pk)
+    assert [step.content for step in claimed.steps] == ["Hm"]
+    assert (claimed.next_step, claimed.lost_call) == (2, "")
+    state = fold(1, log_of(run.pk))
+    assert [step.content for step in state.steps.values()] == ["Hm"]
+    assert state.epoch == 2
+    assert claimed.written.frame.last == state.seq
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_a_call_that_may_have_been_made_is_told_unless_it_can_be_repeated(
+    *, repeatable: bool
+) -> None:
+    run = running_run()
+    answer(run, "{}", type_="tool_use")
+    say(run, started(1, "tool_result", "transfer"))
+    silence(run.pk, 11)
+    claimed: Claimed = take_over(run.pk, repeatable=repeatable)
+    assert bool(claimed.lost_call) is not repeatable
+    if not repeatable:
+        assert "transfer" in claimed.lost_call
+    assert len(claimed.steps) == (1 if repeatable else 2)
+
+
+def test_the_old_owner_can_write_nothing_after_a_takeover() -> None:
+    run = running_run()
+    silence(run.pk, 11)
+    run.refresh_from_db()
+    batch = make_batch(run.pk, run.epoch, run.last_seq, [started(0)])
+    take_over(run.pk)
+    with transaction.atomic():
+        assert write([batch]) == set()
+
+
+def test_renewing_keeps_a_run_and_tells_which_are_lost() -> None:
+    mine, other, done = running_run(), running_run(), running_run()
+    for run in (mine, other):
+        silence(run.pk, 11)
+    take_over(other.pk)
+    finish(done)
+    assert store.renew("here", [mine.pk, other.pk, done.pk]) == {other.pk, done.pk}
+    assert store.abandoned(TEN_SECONDS, 8) == []
+
+
+def test_released_runs_can_be_taken_over_at_once() -> None:
+    mine = running_run()
+    other = claimed_run(process="there").run
+    assert store.release("here") == 1
+    assert store.abandoned(TEN_SECONDS, 8) == [mine.pk]
+    assert take_over(mine.pk) is not None
+    assert take_over(other.pk) is None
