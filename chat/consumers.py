@@ -12,15 +12,12 @@ from uuid import UUID
 from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
-from channels.utils import await_many_dispatch
 from django.conf import settings
 from django.db import DatabaseError
 
 from chat import runtime, store
 from chat.agents import registry
-from chat.auth import visitors
 from chat.auth.limits import TooManyError
-from chat.auth.origin import origin_is_allowed
 from chat.auth.tickets import Ticket, invalid_tickets
 from chat.live.viewer import SocketViewer, TooSlowError
 from chat.models import Session
@@ -64,12 +61,19 @@ class Refused(Exception):  # noqa: N818  (not an error: an answer)
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
-    """One socket at `ws/chat/<session_id>`."""
+    """One socket at `ws/chat/<session_id>`.
+
+    `auth.middleware` says in the scope who opened it, and from which page.
+    """
+
+    # Of no layer: one hub per process listens for all sockets (see `live.hub`).
+    channel_layer_alias = "none"
 
     who: Identity
     ticket: Ticket | None
     session_id: UUID
     viewer: SocketViewer
+    scope: Any  # types-channels knows no keys of ours
 
     async def __call__(
         self,
@@ -80,11 +84,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     ) -> None:
         """Live until the socket closes; whatever happens, leave nothing behind.
 
-        Channels' own would give each socket a channel of the layer (ours has one hub
-        per process), and would skip the cleaning up when a handler raises.
+        Not in `disconnect`: Channels calls that only where no handler raised.
         """
-        self.scope: Any = scope
-        self.base_send = send
         self.runtime = runtime.current()
         self.closed = False
         self.bad_frames = 0
@@ -93,9 +94,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self.runtime.sockets.add(self)
             self.held.callback(self.runtime.sockets.discard, self)
             try:
-                await await_many_dispatch([receive], self.dispatch)
-            except StopConsumer:
-                pass
+                await super().__call__(scope, receive, send)
             finally:
                 self.closed = True
 
@@ -173,9 +172,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _enter(self) -> None:
         if self.runtime.draining:
             raise Refused(CLOSE_OVERLOADED)
-        if not origin_is_allowed(self.scope):
+        if not self.scope["origin_is_allowed"]:
             raise Refused(CLOSE_FORBIDDEN)
-        visitor = await db(visitors.of_scope, self.scope)
+        visitor = await self.scope["visitor"]()
         if visitor is None:
             raise Refused(CLOSE_NOT_SIGNED_IN)
         self.who = who = visitor.who

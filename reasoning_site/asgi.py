@@ -16,12 +16,13 @@ from channels.routing import (  # noqa: E402  (needs Django set up)
 )
 
 from chat import lifespan  # noqa: E402
+from chat.auth.middleware import VisitorMiddleware  # noqa: E402
 from chat.routing import websocket_urlpatterns  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": URLRouter(websocket_urlpatterns),
+        "websocket": VisitorMiddleware(URLRouter(websocket_urlpatterns)),
         "lifespan": lifespan.application,
     }
 )
