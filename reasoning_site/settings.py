@@ -112,17 +112,14 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_HOST = env.redis_host("REDIS_URL")
-CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
-    "default": {
+# Without Redis there is no layer, not Channels' in-memory one: what one process says
+# to itself goes from hand to hand.
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {}
+if REDIS_HOST:
+    CHANNEL_LAYERS["default"] = {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {"hosts": [REDIS_HOST], "prefix": "reasoning-site"},
     }
-    if REDIS_HOST
-    else {
-        "BACKEND": "channels.layers.InMemoryChannelLayer",
-        "CONFIG": {"capacity": 10_000},
-    }
-}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{validator}"}

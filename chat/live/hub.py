@@ -16,11 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 from uuid import UUID, uuid4
 
-from channels.layers import (
-    BaseChannelLayer,
-    InMemoryChannelLayer,
-    get_channel_layer,
-)
+from channels.layers import BaseChannelLayer, get_channel_layer
 
 from chat.wire.protocol import Frame
 
@@ -60,7 +56,7 @@ class Hub:
         self._on_recover = on_recover
         self._viewers: dict[UUID, set[Viewer]] = {}
         self._me = uuid4().hex
-        self._layer = _shared_layer()
+        self._layer = get_channel_layer()  # None: there is one process only
         self._queue: deque[tuple[int, dict[str, Any]]] = deque()
         self._queued_chars = 0
         self._something = asyncio.Event()
@@ -205,9 +201,3 @@ class Hub:
             self._on_recover()
         if "nudge" in message:
             self._on_nudge(message["nudge"])
-
-
-def _shared_layer() -> BaseChannelLayer | None:
-    """The configured layer, or None where it reaches no other process."""
-    layer = get_channel_layer()
-    return None if isinstance(layer, InMemoryChannelLayer) else layer
