@@ -356,16 +356,18 @@ class Storm:
             )
 
     async def _judge_page(self, page: Page, log: dict[int, str]) -> None:
-        """The page says it is in sync (its digests are the log's), and shows it all."""
+        """The page is live, its digests are the log's, and it shows it all."""
         wanted = {
             f"run-{number}": [step["type"] for step in json.loads(run)["steps"]]
             for number, run in log.items()
         }
         try:
             # Where nothing was asked there is nothing to prove: it is just live.
-            state = "in sync" if any(wanted.values()) else "Live"
-            connection = page.locator("#connection")
-            await expect(connection).to_contain_text(state, timeout=60_000)
+            proof = "agrees" if any(wanted.values()) else ""
+            connection = page.locator('#connection[data-tone="live"]')
+            await expect(connection).to_have_attribute(
+                "data-proof", proof, timeout=60_000
+            )
             for run in wanted:
                 finished = page.locator(f'#{run}[data-status="finished"]')
                 await expect(finished).to_have_count(1, timeout=60_000)

@@ -128,6 +128,6 @@ def test_all_modules_are_preloaded() -> None:
     """But for what runs before the first paint, or is loaded when needed."""
     paths = modules.module_paths()
     assert "chat/js/main.js" in paths
-    assert "chat/js/model/transcript.js" in paths
+    assert "chat/js/client/transcript.js" in paths
     assert "chat/js/theme.js" not in paths
     assert "chat/vendor/katex.js" not in paths

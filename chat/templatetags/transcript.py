@@ -1,6 +1,6 @@
 """What the page's template says of a run before the script takes over.
 
-The twin of static/chat/js/model/summary.js, as far as the first paint needs it.
+The twin of static/chat/js/words/summary.js, as far as the first paint needs it.
 """
 
 from __future__ import annotations

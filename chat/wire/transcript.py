@@ -1,6 +1,6 @@
 """The fold: what a page shows of a run is its log's events applied in order.
 
-Pure, and the twin of `static/chat/js/model/transcript.js`; the event streams in
+Pure, and the twin of `static/chat/js/client/transcript.js`; the event streams in
 `tests/contract/` hold the two together. Cost is linear in the text: deltas are
 gathered in a list and joined when somebody asks for the content.
 """

@@ -106,6 +106,13 @@ class Chat:
         self.page.locator('.connection[data-tone="live"]').wait_for()
         return self
 
+    def proved(self) -> Chat:
+        """Wait until every digest agrees with what is shown."""
+        expect(self.page.locator("#connection")).to_have_attribute(
+            "data-proof", "agrees"
+        )
+        return self.live()
+
     def say(self, text: str) -> Chat:
         """Type it and press Enter."""
         self.page.fill("#message", text)

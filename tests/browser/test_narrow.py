@@ -180,7 +180,7 @@ def test_fields_are_written_so_large_that_ios_does_not_zoom(screens: Screens) ->
 @pytest.mark.parametrize(
     ("words", "seconds", "action"),
     [
-        ("Reconnecting", " in 12 s", "Now"),
+        ("Reconnecting", " in 12 s", "Reconnect now"),
         ("This page is out of date", "", "Reload"),
         ("There is no such session for you", "", "Reload"),
     ],

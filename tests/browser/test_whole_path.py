@@ -31,7 +31,7 @@ def test_four_kinds_of_step_appear_and_stay(screens: Screens) -> None:
     before = chat.text()
     chat.reload()
     assert chat.text() == before
-    expect(chat.page.locator("#connection")).to_contain_text("in sync")
+    chat.proved()
     chat.assert_clean()
 
 

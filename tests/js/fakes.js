@@ -9,8 +9,8 @@
  *   server.on.chat = (payload) => …     answer a command otherwise
  */
 
-import { Kept } from "../../static/chat/js/model/kept.js";
-import { emptyRun, fold } from "../../static/chat/js/model/transcript.js";
+import { JsonStorage } from "../../static/chat/js/client/storage.js";
+import { emptyRun, fold } from "../../static/chat/js/client/transcript.js";
 
 /** Time that passes only when told to. */
 export class FakeClock {
@@ -86,10 +86,10 @@ export class FakeStorage {
  * A browser's storage, as the page has it.
  * @param {Record<string, string>} [items]
  */
-export function fakeKept(items = {}) {
+export function fakeStorage(items = {}) {
   const storage = new FakeStorage();
   storage.map = new Map(Object.entries(items));
-  return new Kept(() => /** @type {any} */ (storage));
+  return new JsonStorage(() => /** @type {any} */ (storage));
 }
 
 /** A WebSocket whose other end is a FakeServer. */
@@ -117,7 +117,7 @@ export class FakeWebSocket {
   }
 }
 
-/** @import { Run, RunEvent } from "../../static/chat/js/types.js" */
+/** @import { Run, RunEvent } from "../../static/chat/js/client/types.js" */
 
 export class FakeServer {
   accepts = true;
@@ -198,12 +198,12 @@ export class FakeServer {
     this.send("pong", payload);
   }
 
-  /** @param {{ seen: Record<string, number> }} payload */
-  _subscribe({ seen }) {
+  /** @param {{ seen: Record<string, number>, ref: number }} payload */
+  _subscribe({ seen, ref }) {
     this.isJoined = true;
     const runs = [...this.logs].filter(([run]) => !(run in seen));
     const views = runs.map(([run, events]) => fold(run, events));
-    this.send("snapshot", { session: null, runs: views, earlier: false });
+    this.send("snapshot", { session: null, runs: views, earlier: false, ref });
     for (const [run, events] of this.logs) {
       const missed = events.filter((event) => event.seq > (seen[run] ?? Infinity));
       if (missed.length > 0) this.send("events", { run, events: missed });

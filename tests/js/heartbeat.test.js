@@ -1,18 +1,21 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { Heartbeat } from "../../static/chat/js/net/heartbeat.js";
+import { Heartbeat } from "../../static/chat/js/client/heartbeat.js";
 import { FakeClock } from "./fakes.js";
 
 /** @type {FakeClock} */
 let clock;
 let pings = 0;
 let deaths = 0;
+/** @type {boolean[]} */
+let doubts = [];
 /** @type {Heartbeat} */
 let heartbeat;
 
 beforeEach(() => {
   clock = new FakeClock();
   pings = deaths = 0;
+  doubts = [];
   heartbeat = new Heartbeat({
     clock,
     interval: 30_000,
@@ -22,6 +25,7 @@ beforeEach(() => {
     dead: () => {
       deaths += 1;
     },
+    doubted: (isInDoubt) => doubts.push(isInDoubt),
   });
   heartbeat.start();
 });
@@ -75,4 +79,24 @@ test("stopped, it does nothing any more", () => {
   heartbeat.heard();
   clock.tick(100_000);
   assert.deepEqual([pings, deaths], [0, 0]);
+});
+
+test("an answer that takes longer than 2 s is in doubt until it comes", () => {
+  clock.tick(31_999);
+  assert.deepEqual(doubts, []);
+  clock.tick(1);
+  assert.deepEqual(doubts, [true]);
+  heartbeat.heard();
+  assert.deepEqual(doubts, [true, false]);
+  clock.tick(29_999);
+  assert.equal(pings, 1);
+});
+
+test("told to doubt, it asks, and doubts at once", () => {
+  heartbeat.doubt();
+  heartbeat.doubt();
+  assert.equal(pings, 1);
+  assert.deepEqual(doubts, [true]);
+  clock.tick(10_000);
+  assert.equal(deaths, 1);
 });

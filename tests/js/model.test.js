@@ -1,21 +1,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Conversation } from "../../static/chat/js/model/conversation.js";
-import { Diagnostics } from "../../static/chat/js/model/diagnostics.js";
-import { dayOf, duration, oneLine, size } from "../../static/chat/js/model/format.js";
-import { Proof, sha256 } from "../../static/chat/js/model/proof.js";
-import { groupedByDay, Looked } from "../../static/chat/js/model/session_list.js";
-import { writable } from "../../static/chat/js/model/store.js";
+import { Conversation } from "../../static/chat/js/client/conversation.js";
+import { Diagnostics } from "../../static/chat/js/client/diagnostics.js";
+import { Proof, sha256 } from "../../static/chat/js/client/proof.js";
+import { ReadMarks } from "../../static/chat/js/client/read_marks.js";
+import { writable } from "../../static/chat/js/client/store.js";
+import { emptyRun } from "../../static/chat/js/client/transcript.js";
+import { groupedByDay } from "../../static/chat/js/view/sessions/by_day.js";
+import { dayOf, duration, oneLine, size } from "../../static/chat/js/words/format.js";
 import {
   announcementOf,
   argumentsGist,
   stateOf,
   titleOf,
-} from "../../static/chat/js/model/summary.js";
-import { emptyRun } from "../../static/chat/js/model/transcript.js";
-import { FakeClock, fakeKept, finishedRun } from "./fakes.js";
+} from "../../static/chat/js/words/summary.js";
+import { FakeClock, fakeStorage, finishedRun } from "./fakes.js";
 
-/** @import { SessionRow, Step } from "../../static/chat/js/types.js" */
+/** @import { SessionRow, Step } from "../../static/chat/js/client/types.js" */
 
 /** @param {Partial<Step>} fields @returns {Step} */
 const step = (fields) => ({
@@ -98,7 +99,7 @@ test("sessions are grouped by day, pinned ones first", () => {
 });
 
 test("what ended since one looked is marked, once it was looked at", () => {
-  const looked = new Looked(fakeKept());
+  const marks = new ReadMarks(fakeStorage());
   /** @type {SessionRow} */
   const row = {
     session_id: "s",
@@ -110,13 +111,13 @@ test("what ended since one looked is marked, once it was looked at", () => {
     status: "idle",
     finished: 100,
   };
-  assert.equal(looked.livenessOf(row), "idle");
-  looked.note({ ...row, finished: null });
-  assert.equal(looked.livenessOf(row), "new");
-  assert.equal(looked.livenessOf({ ...row, reason: "failed" }), "failed");
-  assert.equal(looked.livenessOf({ ...row, status: "running" }), "running");
-  looked.note(row);
-  assert.equal(looked.livenessOf(row), "idle");
+  assert.equal(marks.livenessOf(row), "idle");
+  marks.note({ ...row, finished: null });
+  assert.equal(marks.livenessOf(row), "new");
+  assert.equal(marks.livenessOf({ ...row, reason: "failed" }), "failed");
+  assert.equal(marks.livenessOf({ ...row, status: "running" }), "running");
+  marks.note(row);
+  assert.equal(marks.livenessOf(row), "idle");
 });
 
 test("digests prove what is held, and a wrong one is told of", async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { OUTBOX_LIMIT, Outbox } from "../../static/chat/js/net/outbox.js";
-import { fakeKept } from "./fakes.js";
+import { OUTBOX_LIMIT, Outbox } from "../../static/chat/js/client/outbox.js";
+import { fakeStorage } from "./fakes.js";
 
 /** @param {string} id @param {number} at */
 const item = (id, at) => ({ client_id: id, message: `message ${id}`, at });
@@ -9,25 +9,25 @@ const item = (id, at) => ({ client_id: id, message: `message ${id}`, at });
 const ids = (outbox) => outbox.items.get().map((each) => each.client_id);
 
 test("survives reload, in the order things were said", () => {
-  const kept = fakeKept();
-  const outbox = new Outbox(kept, "s");
+  const storage = fakeStorage();
+  const outbox = new Outbox(storage, "s");
   outbox.put(item("b", 2));
   outbox.put(item("a", 1));
   assert.deepEqual(ids(outbox), ["a", "b"]);
-  assert.deepEqual(ids(new Outbox(kept, "s")), ["a", "b"]);
+  assert.deepEqual(ids(new Outbox(storage, "s")), ["a", "b"]);
 });
 
 test("each session has its own", () => {
-  const kept = fakeKept();
-  new Outbox(kept, "s").put(item("a", 1));
-  const other = new Outbox(kept, "other");
+  const storage = fakeStorage();
+  new Outbox(storage, "s").put(item("a", 1));
+  const other = new Outbox(storage, "other");
   assert.deepEqual(ids(other), []);
   assert.deepEqual(other.elsewhere(), ["s"]);
 });
 
 test("two tabs do not overwrite each other", () => {
-  const kept = fakeKept();
-  const [one, two] = [new Outbox(kept, "s"), new Outbox(kept, "s")];
+  const storage = fakeStorage();
+  const [one, two] = [new Outbox(storage, "s"), new Outbox(storage, "s")];
   one.put(item("a", 1));
   two.put(item("b", 2));
   one.refresh();
@@ -39,21 +39,36 @@ test("two tabs do not overwrite each other", () => {
 });
 
 test("accepted messages go, refused ones stay and say why", () => {
-  const outbox = new Outbox(fakeKept(), "s");
+  const outbox = new Outbox(fakeStorage(), "s");
   outbox.put(item("a", 1));
   outbox.put(item("b", 2));
   outbox.remove("a");
-  outbox.refuse("b", "No.");
-  assert.deepEqual(outbox.items.get(), [{ ...item("b", 2), error: "No." }]);
+  const error = { code: "bad_message", message: "No." };
+  outbox.refuse("b", error);
+  assert.deepEqual(outbox.items.get(), [{ ...item("b", 2), error }]);
 });
 
 test("a full outbox refuses", () => {
-  const outbox = new Outbox(fakeKept(), "s");
+  const outbox = new Outbox(fakeStorage(), "s");
   for (let n = 0; n < OUTBOX_LIMIT; n += 1) assert.ok(outbox.put(item(`${n}`, n)));
   assert.equal(outbox.put(item("more", 99)), false);
 });
 
 test("rubbish in the storage is passed over", () => {
-  const kept = fakeKept({ "outbox:s:x": "{", "outbox:s:y": "7" });
-  assert.deepEqual(ids(new Outbox(kept, "s")), []);
+  const storage = fakeStorage({ "outbox:s:x": "{", "outbox:s:y": "7" });
+  assert.deepEqual(ids(new Outbox(storage, "s")), []);
+});
+
+test("an accepted message is shown until its run is there, but not stored", () => {
+  const storage = fakeStorage();
+  const outbox = new Outbox(storage, "s");
+  outbox.put(item("a", 1));
+  outbox.accept("a");
+  assert.deepEqual(outbox.items.get(), [{ ...item("a", 1), isAccepted: true }]);
+  assert.equal(outbox.next, undefined);
+  assert.deepEqual(ids(new Outbox(storage, "s")), []);
+  outbox.refresh();
+  assert.deepEqual(ids(outbox), ["a"]);
+  outbox.remove("a");
+  assert.deepEqual(ids(outbox), []);
 });

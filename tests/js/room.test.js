@@ -1,20 +1,21 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { Conversation } from "../../static/chat/js/model/conversation.js";
-import { fold } from "../../static/chat/js/model/transcript.js";
-import { Outbox } from "../../static/chat/js/net/outbox.js";
-import { Room } from "../../static/chat/js/net/room.js";
-import { Socket } from "../../static/chat/js/net/socket.js";
+import { Conversation } from "../../static/chat/js/client/conversation.js";
+import { Outbox } from "../../static/chat/js/client/outbox.js";
+import { fullJitter } from "../../static/chat/js/client/reconnect.js";
+import { Room } from "../../static/chat/js/client/room.js";
+import { Socket } from "../../static/chat/js/client/socket.js";
+import { fold } from "../../static/chat/js/client/transcript.js";
 import {
   created,
   FakeClock,
   FakeServer,
-  fakeKept,
+  fakeStorage,
   finishedRun,
   seeded,
 } from "./fakes.js";
 
-/** @import { RunEvent } from "../../static/chat/js/types.js" */
+/** @import { RunEvent } from "../../static/chat/js/client/types.js" */
 
 /** @type {FakeClock} */
 let clock;
@@ -38,7 +39,7 @@ beforeEach(() => {
   server = new FakeServer();
   server.opensAtOnce = false;
   conversation = new Conversation();
-  outbox = new Outbox(fakeKept(), "s");
+  outbox = new Outbox(fakeStorage(), "s");
   counts = {};
   errors = [];
   const report = (/** @type {string} */ kind) => {
@@ -50,6 +51,7 @@ beforeEach(() => {
     clock,
     random: () => 0.5,
     heartbeat: 30_000,
+    reconnect: fullJitter,
     isVisible: () => true,
     isOnline: () => true,
     report,
@@ -61,6 +63,7 @@ beforeEach(() => {
     conversation,
     outbox,
     clock,
+    random: () => 0.5,
     report,
     onSession: () => {},
     onError: (error) => errors.push(error.message),
@@ -102,7 +105,7 @@ test("joins with what it has", () => {
   conversation.merge([finishedRun(1)]);
   connect();
   const [subscribe] = server.commands("subscribe");
-  assert.deepEqual(subscribe.payload, { protocol: 2, seen: { 1: 9 } });
+  assert.deepEqual(subscribe.payload, { protocol: 2, seen: { 1: 9 }, ref: 1 });
 });
 
 test("applies events in order and drops doubles", () => {
@@ -301,7 +304,7 @@ test("a refused message stays with its reason; the next one goes", () => {
   say("a");
   say("b");
   assert.deepEqual(
-    outbox.items.get().map(({ client_id, error }) => [client_id, error]),
+    outbox.items.get().map(({ client_id, error }) => [client_id, error?.message]),
     [["a", "No."]],
   );
 });
@@ -314,11 +317,11 @@ test("told to slow down, it waits as long as it was told", () => {
   };
   say("a");
   server.on = {};
+  assert.equal(outbox.items.get()[0]?.delay?.message, "Slow.");
   clock.tick(2999);
   assert.equal(outbox.items.get().length, 1);
   clock.tick(1);
   assert.equal(outbox.items.get().length, 0);
-  assert.deepEqual(errors, ["Slow."]);
 });
 
 test("Stop says what was seen", () => {
@@ -384,4 +387,147 @@ test("the oldest run comes back after it was fetched afresh", () => {
     conversation.runs.map(({ run }) => run),
     [3, 4],
   );
+});
+
+test("refused for now, a message goes again by itself, before what waits after it", () => {
+  connect();
+  let refusals = 3;
+  server.on.chat = (payload) => {
+    refusals -= 1;
+    if (refusals < 0) return server._chat(payload);
+    const data = { code: "queue_full", message: "Full.", retryable: true };
+    server.send("error", { ...data, client_id: payload.client_id });
+  };
+  say("a");
+  say("b");
+  assert.deepEqual(
+    outbox.items.get().map(({ error, delay }) => [error, delay?.code]),
+    [
+      [undefined, "queue_full"],
+      [undefined, undefined],
+    ],
+  );
+  for (let n = 0; n < 3; n += 1) clock.tick(20_000);
+  assert.equal(outbox.items.get().length, 0);
+  assert.equal(conversation.get(1)?.client_id, "a");
+});
+
+test("a message stays until its run is there, though it was accepted before", () => {
+  connect();
+  server.on.chat = ({ client_id }) => server.send("accepted", { client_id, run: 1 });
+  say("a");
+  assert.deepEqual(
+    outbox.items.get().map(({ isAccepted }) => isAccepted),
+    [true],
+  );
+  server.log(1, [created("message a", "a")]);
+  assert.equal(outbox.items.get().length, 0);
+});
+
+// Joining
+
+const isJoined = () => room.state.get().isJoined;
+const joins = () => server.commands("subscribe").length;
+const away = { code: "internal", message: "The database is away.", retryable: true };
+
+test("it has joined when the snapshot has come, and not before", () => {
+  server.on.subscribe = () => {};
+  connect();
+  assert.equal(isJoined(), false);
+  server.send("snapshot", { session: null, runs: [], earlier: false });
+  assert.equal(isJoined(), true);
+});
+
+for (const [name, answer] of Object.entries({
+  named: (/** @type {{ ref: number }} */ { ref }) =>
+    server.send("error", { ...away, ref }),
+  unnamed: () => server.send("error", away),
+})) {
+  test(`a join that is refused (${name}) is tried again, ever more seldom`, () => {
+    server.on.subscribe = answer;
+    connect();
+    assert.equal(isJoined(), false);
+    assert.equal(room.state.get().retryAt, 625);
+    clock.tick(624);
+    assert.equal(joins(), 1);
+    clock.tick(1);
+    assert.equal(joins(), 2);
+    assert.equal((room.state.get().retryAt ?? 0) - clock.now(), 750);
+    server.on = {};
+    clock.tick(750);
+    assert.equal(isJoined(), true);
+    assert.deepEqual(errors, []);
+  });
+}
+
+test("told to join later, it does it then", () => {
+  server.on.subscribe = ({ ref }) =>
+    server.send("error", { ...away, code: "rate_limited", retry_after: 7, ref });
+  connect();
+  server.on = {};
+  clock.tick(6_999);
+  assert.equal(joins(), 1);
+  clock.tick(1);
+  assert.equal(isJoined(), true);
+});
+
+test("a join without an answer is given up after 15 s, and tried again", () => {
+  server.on.subscribe = () => {};
+  connect();
+  clock.tick(14_999);
+  assert.equal(joins(), 1);
+  server.log(1, story());
+  server.on = {};
+  clock.tick(1_000);
+  assert.equal(joins(), 2);
+  assert.deepEqual(conversation.get(1), stored(1));
+});
+
+test("what is said before a refused join's successor is not lost", () => {
+  server.on.subscribe = ({ ref }) => server.send("error", { ...away, ref });
+  connect();
+  server.log(1, story().slice(0, 4));
+  server.send("events", { run: 1, events: story().slice(0, 4) });
+  server.on = {};
+  clock.tick(1_000);
+  server.log(1, story().slice(4));
+  assert.deepEqual(conversation.get(1), stored(1));
+});
+
+test("the answer to an earlier join is none", () => {
+  server.on.subscribe = () => {};
+  connect();
+  room.heal(1); // joins again
+  const late = { ...finishedRun(1), seq: 3 };
+  server.send("snapshot", { session: null, runs: [late], earlier: false, ref: 1 });
+  assert.equal(isJoined(), false);
+  const runs = [finishedRun(1)];
+  server.send("snapshot", { session: null, runs, earlier: false, ref: 2 });
+  assert.equal(conversation.get(1)?.seq, 9);
+  server.send("snapshot", { session: null, runs: [late], earlier: false, ref: 2 });
+  assert.equal(conversation.get(1)?.seq, 9);
+});
+
+test("a join is over with its line; the next line's is another", () => {
+  server.on.subscribe = ({ ref }) => server.send("error", { ...away, ref });
+  connect();
+  socket.close();
+  room.closed();
+  clock.tick(100_000);
+  assert.equal(joins(), 1);
+  assert.equal(clock.pending, 0);
+});
+
+test("a run that the log has lost a part of is replaced by what there is", () => {
+  conversation.merge([{ ...finishedRun(1), seq: 20, prompt: "held" }]);
+  const restored = { ...finishedRun(1), epoch: 2, seq: 6, prompt: "restored" };
+  server.on.subscribe = () =>
+    server.send("snapshot", { session: null, runs: [restored], earlier: false });
+  connect();
+  assert.deepEqual(conversation.get(1), restored);
+  server.send("events", {
+    run: 1,
+    events: [{ seq: 7, kind: "run_started", epoch: 3, timestamp: 1 }],
+  });
+  assert.equal(conversation.get(1)?.epoch, 3);
 });

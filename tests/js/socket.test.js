@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { Socket } from "../../static/chat/js/net/socket.js";
+import { fullJitter } from "../../static/chat/js/client/reconnect.js";
+import { Socket } from "../../static/chat/js/client/socket.js";
 import { FakeClock, FakeServer } from "./fakes.js";
 
 /** @type {FakeClock} */
@@ -26,6 +27,7 @@ beforeEach(() => {
     clock,
     random: () => 0.5,
     heartbeat: 30_000,
+    reconnect: fullJitter,
     isVisible: () => isVisible,
     isOnline: () => isOnline,
     report: () => {},
@@ -53,6 +55,7 @@ test("says why it was lost and when it will be back, and comes back", () => {
     reason: "restart",
     retryAt: 125,
     final: false,
+    inDoubt: false,
   });
   clock.tick(124);
   assert.equal(server.sockets.length, 1);

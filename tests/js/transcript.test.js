@@ -7,10 +7,10 @@ import {
   emptyRun,
   fold,
   GapError,
-} from "../../static/chat/js/model/transcript.js";
+} from "../../static/chat/js/client/transcript.js";
 import { created, seeded } from "./fakes.js";
 
-/** @import { RunEvent } from "../../static/chat/js/types.js" */
+/** @import { RunEvent } from "../../static/chat/js/client/types.js" */
 
 const CONTRACT = path.join(import.meta.dirname, "..", "contract");
 const streams = readdirSync(CONTRACT)

@@ -4,7 +4,7 @@
 {
   const scroller = /** @type {HTMLElement} */ (document.getElementById("scroller"));
 
-  const keptPlace = () => {
+  const storedPlace = () => {
     const [entry] = performance.getEntriesByType("navigation");
     const { type } = /** @type {PerformanceNavigationTiming} */ (entry);
     if (type === "navigate") return null;
@@ -12,7 +12,7 @@
   };
 
   const goToPlace = () => {
-    const { run, runTop } = keptPlace() ?? {};
+    const { run, runTop } = storedPlace() ?? {};
     const element = document.getElementById(`run-${run}`);
     if (!element) return false;
     const { top } = scroller.getBoundingClientRect();

@@ -2,11 +2,11 @@
  * Says step boundaries to screen readers, politely; never tokens. What happens at nearly
  * the same time is said at once: a text replaced too soon is never heard.
  *
- * @import { Clock, Run, Step } from "../types.js"
- * @import { Conversation } from "../model/conversation.js"
+ * @import { Clock, Run, Step } from "../client/types.js"
+ * @import { Conversation } from "../client/conversation.js"
  */
 
-import { announcementOf, stateOf } from "../model/summary.js";
+import { announcementOf, stateOf } from "../words/summary.js";
 
 const GATHER_MS = 200;
 

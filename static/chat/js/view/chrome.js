@@ -2,7 +2,7 @@
  * The frame around the transcript: sidebar, side panel, theme, help.
  */
 
-/** @import { Kept } from "../model/kept.js" */
+/** @import { JsonStorage } from "../client/storage.js" */
 
 import { byId } from "./dom.js";
 
@@ -91,9 +91,9 @@ export function sidePanel(shown) {
 
 /**
  * Light, dark, or as the system is. theme.js has set it before the first paint.
- * @param {Kept} kept
+ * @param {JsonStorage} storage
  */
-export function themeButton(kept) {
+export function themeButton(storage) {
   const button = byId("theme");
   const root = document.documentElement;
   const show = () => {
@@ -107,7 +107,7 @@ export function themeButton(kept) {
     const theme = THEMES[(at + 1) % THEMES.length] ?? "system";
     if (theme === "system") delete root.dataset.theme;
     else root.dataset.theme = theme;
-    kept.set("theme", theme);
+    storage.set("theme", theme);
     show();
   });
   show();

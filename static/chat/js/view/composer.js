@@ -1,20 +1,18 @@
 /**
  * Where people write: grows with its text, keeps drafts, knows when Enter is not Enter.
  *
- * @import { Agent, Intents } from "../types.js"
- * @import { Conversation } from "../model/conversation.js"
- * @import { Kept } from "../model/kept.js"
+ * @import { Agent } from "../types.js"
+ * @import { ChatClient } from "../client/chat_client.js"
+ * @import { JsonStorage } from "../client/storage.js"
  */
 
-import { MAX_MESSAGE_CHARS } from "../protocol.js";
+import { MAX_MESSAGE_CHARS } from "../client/protocol.js";
 import { byId, setText } from "./dom.js";
 
 /**
  * @typedef {object} Needs
- * @property {Conversation} conversation
- * @property {Intents} intents
- * @property {Kept} kept
- * @property {string} sessionId
+ * @property {ChatClient} client
+ * @property {JsonStorage} storage
  * @property {() => boolean} isNew nothing was said in it yet
  * @property {Agent[]} agents
  */
@@ -38,26 +36,34 @@ export class Composer {
   /** @param {Needs} needs */
   constructor(needs) {
     this.#needs = needs;
-    this.#text.value ||= needs.kept.get(this.#draftKey) ?? "";
-    this.#reasoning.checked = needs.kept.get("reasoning") ?? true;
+    this.#text.value ||= needs.storage.get(this.#draftKey) ?? "";
+    this.#reasoning.checked = needs.storage.get("reasoning") ?? true;
     this.#listen();
     this.#describe();
     this.#grow();
     this.update();
-    needs.conversation.subscribe(() => this.update());
+    needs.client.runs.subscribe(() => this.update());
   }
 
   /** What is asked besides the text. */
-  get options() {
+  get #options() {
     return {
       agent_name: this.#agent.value,
       enable_reasoning: this.#reasoning.checked,
     };
   }
 
+  /**
+   * Ask with the agent that is chosen here.
+   * @param {string} message
+   */
+  ask(message) {
+    return this.#needs.client.ask(message, this.#options);
+  }
+
   /** Stop is there while something runs. */
   update() {
-    this.#stop.hidden = !this.#needs.conversation.active;
+    this.#stop.hidden = !this.#needs.client.runs.active;
     this.#send.disabled = this.#text.value.trim() === "" || this.#isTooLong;
   }
 
@@ -77,8 +83,8 @@ export class Composer {
 
   /** A new chat gets another id at every load, until something was said in it. */
   get #draftKey() {
-    const { isNew, sessionId } = this.#needs;
-    return isNew() ? "draft:new" : `draft:${sessionId}`;
+    const { isNew, client } = this.#needs;
+    return isNew() ? "draft:new" : `draft:${client.sessionId}`;
   }
 
   #listen() {
@@ -91,7 +97,7 @@ export class Composer {
     this.#stop.addEventListener("click", () => this.#stopActive());
     this.#agent.addEventListener("change", () => this.#describe());
     this.#reasoning.addEventListener("change", () => {
-      this.#needs.kept.set("reasoning", this.#reasoning.checked);
+      this.#needs.storage.set("reasoning", this.#reasoning.checked);
     });
   }
 
@@ -110,16 +116,15 @@ export class Composer {
     const message = this.#text.value.trim().replace(/\p{Cs}/gu, "\ufffd");
     if (message === "" || this.#isTooLong) return;
     const key = this.#draftKey; // which sending may change
-    if (this.#needs.intents.send(message)) {
-      this.#needs.kept.set(key, null);
+    if (this.ask(message)) {
+      this.#needs.storage.set(key, null);
       this.#set("");
     }
     this.focus();
   }
 
   #stopActive() {
-    const { active } = this.#needs.conversation;
-    if (active) this.#needs.intents.stop(active.run);
+    this.#needs.client.stop();
     this.focus(); // the button is about to go
   }
 
@@ -130,7 +135,7 @@ export class Composer {
   }
 
   #edited() {
-    this.#needs.kept.set(this.#draftKey, this.#text.value || null);
+    this.#needs.storage.set(this.#draftKey, this.#text.value || null);
     this.#describe();
     this.#grow();
     this.update();

@@ -1,7 +1,7 @@
 /**
  * The tab says what goes on in it: a running answer, or one that ended unseen.
  *
- * @import { Conversation } from "../model/conversation.js"
+ * @import { Conversation } from "../client/conversation.js"
  */
 
 const SITE = "Reasoning Site";

@@ -1,8 +1,8 @@
 /**
  * Where a reader is, in words that outlive the page: which part of which run, and how
- * far below the top of the view. `first_paint.js` reads what `keepPlace` wrote.
+ * far below the top of the view. `first_paint.js` reads what `storePlace` wrote.
  *
- * @import { Kept } from "../model/kept.js"
+ * @import { JsonStorage } from "../client/storage.js"
  */
 
 /**
@@ -78,24 +78,24 @@ export function distance(scroller, element) {
 }
 
 /**
- * @param {Kept} kept
+ * @param {JsonStorage} storage
  * @param {Place | null} place null: at the end
  */
-export function keepPlace(kept, place) {
-  kept.set(keyOf(), place);
+export function storePlace(storage, place) {
+  storage.set(keyOf(), place);
 }
 
 /**
  * Where the reader was, if this page is the same one once more.
- * @param {Kept} kept
+ * @param {JsonStorage} storage
  * @returns {Place | null}
  */
-export function keptPlace(kept) {
+export function storedPlace(storage) {
   const [entry] = performance.getEntriesByType("navigation");
   if (/** @type {PerformanceNavigationTiming} */ (entry)?.type === "navigate") {
     return null;
   }
-  return kept.get(keyOf());
+  return storage.get(keyOf());
 }
 
 function keyOf() {

@@ -2,8 +2,7 @@
  * Brings a reader to a place that may not be painted yet, or not even loaded: where they
  * were before a reload, or where a link leads.
  *
- * @import { Intents } from "../types.js"
- * @import { Conversation } from "../model/conversation.js"
+ * @import { ChatClient } from "../client/chat_client.js"
  * @import { Follow } from "./follow.js"
  * @import { Place } from "./place.js"
  */
@@ -22,8 +21,7 @@ const SETTLED_FRAMES = 5;
  */
 
 export class Seek {
-  #conversation;
-  #intents;
+  #client;
   #scroller;
   #follow;
   /** @type {Target | null} */
@@ -31,12 +29,11 @@ export class Seek {
   #frames = 0;
 
   /**
-   * @param {{ conversation: Conversation, intents: Intents, scroller: HTMLElement }} needs
+   * @param {{ client: ChatClient, scroller: HTMLElement }} needs
    * @param {Follow} follow
    */
-  constructor({ conversation, intents, scroller }, follow) {
-    this.#conversation = conversation;
-    this.#intents = intents;
+  constructor({ client, scroller }, follow) {
+    this.#client = client;
     this.#scroller = scroller;
     this.#follow = follow;
   }
@@ -75,8 +72,8 @@ export class Seek {
   goOn(isPainted) {
     if (!this.#target) return true;
     const { run, find } = this.#target;
-    if (run < (this.#conversation.first ?? 0)) {
-      this.#intents.loadEarlier();
+    if (run < (this.#client.runs.first ?? 0)) {
+      this.#client.loadEarlier();
       return true; // what comes will be painted
     }
     const element = find();

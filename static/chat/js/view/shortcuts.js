@@ -1,7 +1,7 @@
 /**
  * Keys that work anywhere but in a text field; the list under "?" is in the template.
  *
- * @import { Kept } from "../model/kept.js"
+ * @import { JsonStorage } from "../client/storage.js"
  */
 
 import { byId } from "./dom.js";
@@ -82,12 +82,12 @@ function nearest(heads, by) {
 
 /**
  * The switch for shortcuts of one letter: who dictates may not want them (WCAG 2.1.4).
- * @param {Kept} kept
+ * @param {JsonStorage} storage
  * @returns {() => boolean} are they on?
  */
-export function letterKeys(kept) {
+export function letterKeys(storage) {
   const box = /** @type {HTMLInputElement} */ (byId("letter-keys"));
-  box.checked = kept.get("letter-keys") ?? true;
-  box.addEventListener("change", () => kept.set("letter-keys", box.checked));
+  box.checked = storage.get("letter-keys") ?? true;
+  box.addEventListener("change", () => storage.set("letter-keys", box.checked));
   return () => box.checked;
 }

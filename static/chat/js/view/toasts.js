@@ -1,7 +1,8 @@
 /**
  * Short notices at the edge of the page, with one thing to do about them.
  *
- * @import { Clock, Offer } from "../types.js"
+ * @import { Offer } from "../types.js"
+ * @import { Clock } from "../client/types.js"
  */
 
 import { button, h } from "./dom.js";

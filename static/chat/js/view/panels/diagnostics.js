@@ -1,64 +1,51 @@
 /**
  * What the connection has been doing, to look at and to copy into a bug report.
  *
- * @import { Connection, Panel, Readable } from "../../types.js"
- * @import { Diagnostics, Line } from "../../model/diagnostics.js"
- * @import { Proven } from "../../model/proof.js"
+ * @import { ChatClient } from "../../client/chat_client.js"
+ * @import { Line } from "../../client/diagnostics.js"
  */
 
-import { size } from "../../model/format.js";
+import { size } from "../../words/format.js";
 import { button, delegate, h, setText } from "../dom.js";
 
 /**
  * @typedef {object} Needs
- * @property {Diagnostics} diagnostics
- * @property {Readable<Connection>} connection
- * @property {Readable<Proven>} proof
- * @property {(panel: Panel<any>) => void} requestPaint
+ * @property {ChatClient} client
+ * @property {(panel: DiagnosticsPanel) => void} requestPaint
  * @property {(text: string) => void} copyText
- * @property {string} sessionId
  */
 
-/** @implements {Panel<Needs>} */
 export class DiagnosticsPanel {
-  title = "Diagnostics";
-  /** @type {Needs | null} */
-  #needs = null;
+  #root;
+  #client;
   #facts = h("dl", { class: "facts" });
   #lines = h("ol", { class: "log", tabindex: 0, "aria-label": "Changes of state" });
   /** @type {Line | undefined} the last one that is shown */
   #last;
-  /** @type {HTMLElement | null} */
-  #root = null;
   /** @type {Map<string, HTMLElement>} */
   #values = new Map();
-  /** @type {(() => void)[]} */
-  #undo = [];
 
   /**
    * @param {HTMLElement} root
    * @param {Needs} needs
    */
-  mount(root, needs) {
+  constructor(root, { client, requestPaint, copyText }) {
     this.#root = root;
-    this.#needs = needs;
-    const copy = button("Copy report", "copy-report");
+    this.#client = client;
     root.replaceChildren(
       this.#facts,
       h("h3", {}, "Changes of state"),
       this.#lines,
-      copy,
+      button("Copy report", "copy-report"),
     );
-    this.#undo = [
-      needs.diagnostics.subscribe(() => this.#isVisible && needs.requestPaint(this)),
-      delegate(root, { "copy-report": () => needs.copyText(this.#report()) }),
-    ];
+    delegate(root, { "copy-report": () => copyText(this.#report()) });
+    client.diagnostics.subscribe(() => this.#isVisible && requestPaint(this));
   }
 
   update() {
-    if (!this.#needs || !this.#isVisible) return;
+    if (!this.#isVisible) return;
     for (const [name, value] of this.#rows()) this.#set(name, value);
-    this.#showLines(this.#needs.diagnostics.lines);
+    this.#showLines(this.#client.diagnostics.lines);
   }
 
   /** @param {Line[]} lines of which the oldest go and new ones come */
@@ -72,14 +59,9 @@ export class DiagnosticsPanel {
     if (isAtEnd) this.#lines.scrollTop = this.#lines.scrollHeight;
   }
 
-  unmount() {
-    for (const undo of this.#undo) undo();
-    this.#root?.replaceChildren();
-  }
-
   /** Asked at every frame of the wire, so it must not make the browser lay out. */
   get #isVisible() {
-    return this.#root?.closest("[hidden]") === null;
+    return this.#root.closest("[hidden]") === null;
   }
 
   /**
@@ -98,12 +80,10 @@ export class DiagnosticsPanel {
 
   /** @returns {[string, string][]} */
   #rows() {
-    const { diagnostics, connection, proof, sessionId } = /** @type {Needs} */ (
-      this.#needs
-    );
+    const { diagnostics, connection, proof, sessionId } = this.#client;
     const { counts, latency } = diagnostics;
     const { state, code, reason } = connection.get();
-    const { steps, wrong, isPossible } = proof.get();
+    const { steps, wrong, isPossible } = proof.state.get();
     return [
       ["State", `${state} (${code || "no code"}, ${reason || "no reason"})`],
       ["Last ping answered in", latency ? `${Math.round(latency)} ms` : "no ping yet"],
@@ -122,7 +102,7 @@ export class DiagnosticsPanel {
 
   #report() {
     const rows = this.#rows().map(([name, value]) => `${name}: ${value}`);
-    const lines = this.#needs?.diagnostics.lines.map(lineText) ?? [];
+    const lines = this.#client.diagnostics.lines.map(lineText);
     return [...rows, `Browser: ${navigator.userAgent}`, "", ...lines].join("\n");
   }
 }

@@ -2,39 +2,26 @@
  * The sessions: found by words, grouped by day, each with its state and what can be done
  * with it.
  *
- * @import { Panel, Readable, SessionRow, SessionsState } from "../../types.js"
- * @import { Looked } from "../../model/session_list.js"
+ * @import { SessionRow, SessionsState } from "../../client/types.js"
+ * @import { Sessions } from "../../client/sessions.js"
  */
 
-import { groupedByDay } from "../../model/session_list.js";
+import { noticeText } from "../../words/notices.js";
 import { delegate, h, setChildren } from "../dom.js";
+import { groupedByDay } from "../sessions/by_day.js";
 import { SessionRowView } from "../sessions/row.js";
 
 /**
- * @typedef {object} SessionIntents
- * @property {(query: string) => void} search
- * @property {(isArchived: boolean) => void} showArchive
- * @property {() => void} more
- * @property {(id: string, fields: { title?: string, pinned?: boolean, archived?: boolean }) => void} change
- * @property {(id: string) => void} remove
- */
-
-/**
  * @typedef {object} Needs
- * @property {Readable<SessionsState>} state
- * @property {SessionIntents} intents
- * @property {(panel: Panel<any>) => void} requestPaint
- * @property {Looked} looked
+ * @property {Sessions} sessions
+ * @property {(panel: SessionsPanel) => void} requestPaint
  * @property {string} sessionId the one that is open
  * @property {string} chatUrl
  * @property {() => number} now
  */
 
-/** @implements {Panel<Needs>} */
 export class SessionsPanel {
-  title = "Chats";
-  /** @type {Needs | null} */
-  #needs = null;
+  #needs;
   /** @type {Map<string, SessionRowView>} */
   #rows = new Map();
   /** @type {Map<string, { element: HTMLElement, list: HTMLElement }>} */
@@ -56,16 +43,14 @@ export class SessionsPanel {
     class: "sessions__search",
     placeholder: "Search chats",
     "aria-label": "Search chats",
-    oninput: () => this.#needs?.intents.search(this.#search.value),
+    oninput: () => this.#needs.sessions.search(this.#search.value),
   });
-  /** @type {(() => void)[]} */
-  #undo = [];
 
   /**
    * @param {HTMLElement} root
    * @param {Needs} needs
    */
-  mount(root, needs) {
+  constructor(root, needs) {
     this.#needs = needs;
     root.replaceChildren(
       this.#search,
@@ -74,20 +59,18 @@ export class SessionsPanel {
       this.#more,
       this.#archive,
     );
-    this.#undo = [
-      needs.state.subscribe(() => needs.requestPaint(this)),
-      closeMenusElsewhere(this.#list),
-      delegate(root, {
-        more: () => needs.intents.more(),
-        "archive-view": () => needs.intents.showArchive(!needs.state.get().isArchived),
-      }),
-    ];
+    const { sessions } = needs;
+    closeMenusElsewhere(this.#list);
+    delegate(root, {
+      more: () => sessions.more(),
+      "archive-view": () => sessions.showArchive(!sessions.state.get().isArchived),
+    });
+    sessions.state.subscribe(() => needs.requestPaint(this));
     this.update();
   }
 
   update() {
-    if (!this.#needs) return;
-    const state = this.#needs.state.get();
+    const state = this.#needs.sessions.state.get();
     const groups = groupedByDay(state.rows, this.#needs.now());
     keepingFocus(this.#list, () =>
       setChildren(
@@ -99,11 +82,6 @@ export class SessionsPanel {
     this.#archive.textContent = state.isArchived ? "Back to chats" : "Archived chats";
     this.#note.textContent = noteFor(state);
     this.#note.hidden = this.#note.textContent === "";
-  }
-
-  unmount() {
-    for (const undo of this.#undo) undo();
-    this.#list.parentElement?.replaceChildren();
   }
 
   /** Put the keyboard into the search. */
@@ -127,8 +105,7 @@ export class SessionsPanel {
 
   /** @param {SessionRow} row */
   #rowOf(row) {
-    const needs = /** @type {Needs} */ (this.#needs);
-    const view = this.#rows.get(row.session_id) ?? new SessionRowView(row, needs);
+    const view = this.#rows.get(row.session_id) ?? new SessionRowView(row, this.#needs);
     this.#rows.set(row.session_id, view);
     view.update(row);
     return view.element;
@@ -138,18 +115,14 @@ export class SessionsPanel {
 /**
  * A press anywhere but in an open menu closes it.
  * @param {HTMLElement} list
- * @returns {() => void} stop that
  */
 function closeMenusElsewhere(list) {
-  /** @param {PointerEvent} event */
-  const listener = ({ target }) => {
+  document.addEventListener("pointerdown", ({ target }) => {
     for (const menu of list.querySelectorAll("details[open]")) {
       if (target instanceof Node && !menu.contains(target))
         menu.removeAttribute("open");
     }
-  };
-  document.addEventListener("pointerdown", listener);
-  return () => document.removeEventListener("pointerdown", listener);
+  });
 }
 
 /**
@@ -177,7 +150,7 @@ function newGroup(heading) {
 
 /** @param {SessionsState} state */
 function noteFor({ rows, error, query, isArchived, isLoaded }) {
-  if (error) return error;
+  if (error) return noticeText(error);
   if (rows.length > 0 || !isLoaded) return "";
   if (query) return "Nothing found.";
   return isArchived ? "The archive is empty." : "Your chats will be listed here.";

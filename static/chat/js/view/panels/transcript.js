@@ -1,18 +1,17 @@
 /**
  * The transcript: runs, and the messages that wait; painted from what changed.
  *
- * @import {
- *   Clock, Connection, Intents, OutboxItem, Panel, Readable,
- * } from "../../types.js"
- * @import { Conversation } from "../../model/conversation.js"
- * @import { Kept } from "../../model/kept.js"
+ * @import { ChatClient } from "../../client/chat_client.js"
+ * @import { JsonStorage } from "../../client/storage.js"
+ * @import { Clock, OutboxItem } from "../../client/types.js"
  * @import { ImagePage } from "../remote_image.js"
+ * @import { Context } from "../transcript/card.js"
  */
 
 import { delegate, setChildren } from "../dom.js";
 import { Follow } from "../follow.js";
 import { showMoreRows } from "../markdown/table.js";
-import { keepPlace, keptPlace, placeIn } from "../place.js";
+import { placeIn, storedPlace, storePlace } from "../place.js";
 import { toggleImage } from "../remote_image.js";
 import { Seek } from "../seek.js";
 import { copies } from "../transcript/copy.js";
@@ -26,15 +25,13 @@ const SLICE_MS = 10;
 
 /**
  * @typedef {object} Needs
- * @property {Conversation} conversation
- * @property {Readable<OutboxItem[]>} outbox
- * @property {Readable<Connection>} connection
- * @property {Intents} intents
+ * @property {ChatClient} client
+ * @property {(text: string) => void} offer puts a text that was taken back into the composer
+ * @property {(text: string) => void} copyText
  * @property {ImagePage} imagePage
- * @property {(panel: Panel<any>) => void} requestPaint
- * @property {Kept} kept
- * @property {Kept} keptByTab
- * @property {string} sessionId
+ * @property {(panel: TranscriptPanel) => void} requestPaint
+ * @property {JsonStorage} storage
+ * @property {JsonStorage} tabStorage
  * @property {Clock} clock
  * @property {() => number} now milliseconds
  * @property {() => number} serverNow Unix seconds
@@ -43,28 +40,20 @@ const SLICE_MS = 10;
  * @property {HTMLElement} empty
  */
 
-/** @implements {Panel<Needs>} */
 export class TranscriptPanel {
-  title = "Transcript";
-  /** @type {Needs | null} */
-  #needs = null;
-  /** @type {HTMLElement | null} */
-  #root = null;
-  /** @type {Follow | null} */
-  #follow = null;
+  #root;
+  #needs;
+  #context;
+  #follow;
+  #seek;
   /** @type {Map<number, RunView>} */
   #runs = new Map();
   /** @type {Map<string, PendingView>} */
   #pending = new Map();
   /** @type {Set<number>} */
   #changed = new Set();
-  /** @type {(() => void)[]} */
-  #undo = [];
   #top = document.createElement("div");
-  /** @type {Seek | null} */
-  #seek = null;
-  /** @type {IntersectionObserver | null} */
-  #topSeen = null;
+  #topSeen;
   #isTopNear = false;
   /** @type {unknown} */
   #ticking = null;
@@ -73,42 +62,40 @@ export class TranscriptPanel {
    * @param {HTMLElement} root
    * @param {Needs} needs
    */
-  mount(root, needs) {
+  constructor(root, needs) {
     this.#needs = needs;
     this.#root = root;
     this.#top.className = "earlier";
-    for (const run of needs.conversation.runs) this.#changed.add(run.run);
+    for (const run of needs.client.runs.runs) this.#changed.add(run.run);
     this.#follow = new Follow(needs.scroller, root, needs.newBelow);
-    const context = {
-      folds: new Folds(needs.kept, needs.sessionId),
+    /** @type {Context} */
+    this.#context = {
+      folds: new Folds(needs.storage, needs.client.sessionId),
       now: needs.now,
       serverNow: needs.serverNow,
     };
-    this.#context = context;
     this.#seek = new Seek(needs, this.#follow);
-    const place = keptPlace(needs.keptByTab);
+    this.#topSeen = this.#watchTop();
+    const place = storedPlace(needs.tabStorage);
     if (place) this.#seek.toPlace(place);
     else this.#seek.toLink(location.hash);
     this.update();
-    this.#undo = this.#listen(root, needs);
+    this.#listen();
   }
-
-  /** @type {import("../transcript/card.js").Context | null} */
-  #context = null;
 
   /** Paint what changed since the last time. */
   update() {
-    this.#follow?.around(() => this.#paint());
-    const isThere = this.#seek?.goOn((run) => !this.#changed.has(run)) ?? true;
-    if (!isThere) this.#needs?.requestPaint(this);
+    this.#follow.around(() => this.#paint());
+    const isThere = this.#seek.goOn((run) => !this.#changed.has(run));
+    if (!isThere) this.#needs.requestPaint(this);
     if (this.#isTopNear) this.#lookAtTop();
     this.#tick();
   }
 
   /** While something runs, say every second for how long. */
   #tick() {
-    const { clock, conversation, requestPaint } = /** @type {Needs} */ (this.#needs);
-    const { active } = conversation;
+    const { clock, client, requestPaint } = this.#needs;
+    const { active } = client.runs;
     if (!active || this.#ticking) return;
     this.#ticking = clock.setTimeout(() => {
       this.#ticking = null;
@@ -119,81 +106,76 @@ export class TranscriptPanel {
 
   /** Show the end, whatever the reader looks at: they have just said something. */
   toEnd() {
-    this.#seek?.drop();
-    this.#follow?.toEnd();
+    this.#seek.drop();
+    this.#follow.toEnd();
   }
 
-  unmount() {
-    for (const undo of this.#undo) undo();
-    this.#root?.replaceChildren();
-  }
-
-  /**
-   * @param {HTMLElement} root
-   * @param {Needs} needs
-   */
-  #listen(root, needs) {
-    const { conversation, outbox, connection, intents, requestPaint, scroller } = needs;
-    const repaint = () => requestPaint(this);
-    const goTo = () => {
-      this.#seek?.toLink(location.hash);
-      repaint();
+  #watchTop() {
+    const { client, scroller } = this.#needs;
+    const isNear = (/** @type {IntersectionObserverEntry[]} */ [entry]) => {
+      this.#isTopNear = entry?.isIntersecting ?? false;
+      if (this.#isTopNear) client.loadEarlier();
     };
+    const options = { root: scroller, rootMargin: "600px 0px 0px" };
+    return new IntersectionObserver(isNear, options);
+  }
+
+  #listen() {
+    const { client, copyText, imagePage, scroller } = this.#needs;
+    const repaint = () => this.#needs.requestPaint(this);
     const keep = () => this.#keepPlace();
-    const summaries = delegateSummary(root, () => this.#follow?.pause());
-    this.#topSeen = new IntersectionObserver(
-      ([entry]) => {
-        this.#isTopNear = entry?.isIntersecting ?? false;
-        if (this.#isTopNear) intents.loadEarlier();
-      },
-      { root: scroller, rootMargin: "600px 0px 0px" },
-    );
     this.#lookAtTop();
-    return [
-      listen(window, ["hashchange"], goTo),
-      listen(window, ["pagehide"], keep),
-      listen(document, ["visibilitychange"], keep),
-      // A reader who moves is where they want to be.
-      listen(scroller, ["wheel", "touchmove", "keydown", "pointerdown"], () =>
-        this.#seek?.drop(),
-      ),
-      conversation.subscribe((run) => {
-        this.#changed.add(run);
-        repaint();
-      }),
-      outbox.subscribe(repaint),
-      connection.subscribe(repaint),
-      delegate(root, {
-        ...handlers(intents),
-        ...copies(intents),
-        "load-image": (button) => toggleImage(button, needs.imagePage),
-      }),
-      summaries,
-      () => this.#topSeen?.disconnect(),
-    ];
+    window.addEventListener("hashchange", () => {
+      this.#seek.toLink(location.hash);
+      repaint();
+    });
+    window.addEventListener("pagehide", keep);
+    document.addEventListener("visibilitychange", keep);
+    // A reader who moves is where they want to be.
+    for (const type of ["wheel", "touchmove", "keydown", "pointerdown"]) {
+      scroller.addEventListener(type, () => this.#seek.drop(), { passive: true });
+    }
+    client.runs.subscribe((run) => {
+      this.#changed.add(run);
+      repaint();
+    });
+    client.pending.subscribe(repaint);
+    client.line.subscribe(repaint);
+    delegate(this.#root, {
+      ...handlers(this.#needs, () => this.toEnd()),
+      ...copies(client.runs, copyText),
+      "load-image": (button) => toggleImage(button, imagePage),
+    });
+    this.#root.addEventListener("click", ({ target }) => {
+      if (target instanceof Element && target.closest("summary")) this.#follow.pause();
+    });
   }
 
   #paint() {
-    if (!this.#needs || !this.#root) return;
-    const { conversation, outbox, connection, empty, requestPaint } = this.#needs;
+    const { client, empty, requestPaint } = this.#needs;
     this.#paintRuns();
-    const waiting = outbox
+    const line = client.line.get();
+    const waiting = client.pending
       .get()
-      .filter((item) => !conversation.findByClientId(item.client_id));
-    const pending = waiting.map((item) => this.#paintPending(item, connection.get()));
-    const runs = conversation.runs.flatMap(({ run }) => this.#elementOf(run) ?? []);
-    this.#top.hidden = !conversation.hasEarlier;
+      .filter((item) => !client.runs.findByClientId(item.client_id));
+    const pending = waiting.map((item) => {
+      const view = this.#pendingOf(item);
+      view.update(item, line);
+      return view.element;
+    });
+    const runs = client.runs.runs.flatMap(({ run }) => this.#elementOf(run) ?? []);
+    this.#top.hidden = !client.runs.hasEarlier;
     setChildren(this.#root, [this.#top, ...runs, ...pending]);
     empty.hidden = runs.length + pending.length > 0;
     if (this.#changed.size > 0) requestPaint(this);
   }
 
   #paintRuns() {
-    const { conversation, now } = /** @type {Needs} */ (this.#needs);
+    const { client, now } = this.#needs;
     const end = now() + SLICE_MS;
     // The latest first: there, most readers are.
     for (const number of [...this.#changed].sort((a, b) => b - a)) {
-      const run = conversation.get(number);
+      const run = client.runs.get(number);
       const isShown = !run || this.#viewOf(number).update(run);
       if (isShown) this.#changed.delete(number);
       if (now() > end) return;
@@ -213,74 +195,45 @@ export class TranscriptPanel {
   #viewOf(number) {
     let view = this.#runs.get(number);
     if (!view) {
-      if (!this.#context) throw new Error("not mounted");
       view = new RunView(this.#context);
       this.#runs.set(number, view);
     }
     return view;
   }
 
-  /**
-   * @param {OutboxItem} item
-   * @param {Connection} connection
-   */
-  #paintPending(item, connection) {
-    const view = this.#pending.get(item.client_id) ?? new PendingView(item.client_id);
-    this.#pending.set(item.client_id, view);
-    view.update(item, connection);
-    return view.element;
+  /** @param {OutboxItem} item */
+  #pendingOf({ client_id }) {
+    const view = this.#pending.get(client_id) ?? new PendingView(client_id);
+    this.#pending.set(client_id, view);
+    return view;
   }
 
   /** Is the top near? The observer tells changes only, unless asked anew. */
   #lookAtTop() {
-    this.#topSeen?.unobserve(this.#top);
-    this.#topSeen?.observe(this.#top);
+    this.#topSeen.unobserve(this.#top);
+    this.#topSeen.observe(this.#top);
   }
 
   /** For a reload. */
   #keepPlace() {
-    if (!this.#needs || !this.#seek?.isOver) return;
-    const { scroller, keptByTab } = this.#needs;
-    keepPlace(keptByTab, this.#follow?.isFollowing ? null : placeIn(scroller));
+    if (!this.#seek.isOver) return;
+    const { scroller, tabStorage } = this.#needs;
+    storePlace(tabStorage, this.#follow.isFollowing ? null : placeIn(scroller));
   }
 }
 
 /**
- * @param {EventTarget} target
- * @param {string[]} types
- * @param {() => void} listener
- */
-function listen(target, types, listener) {
-  for (const type of types) target.addEventListener(type, listener, { passive: true });
-  return () => {
-    for (const type of types) target.removeEventListener(type, listener);
-  };
-}
-
-/**
- * @param {HTMLElement} root
- * @param {() => void} pressed
- */
-function delegateSummary(root, pressed) {
-  /** @param {Event} event */
-  const listener = (event) => {
-    if (event.target instanceof Element && event.target.closest("summary")) pressed();
-  };
-  root.addEventListener("click", listener);
-  return () => root.removeEventListener("click", listener);
-}
-
-/**
- * @param {Intents} intents
+ * @param {Needs} needs
+ * @param {() => void} toEnd
  * @returns {Record<string, (button: HTMLElement) => void>}
  */
-function handlers(intents) {
+function handlers({ client, offer }, toEnd) {
   return {
-    edit: (button) => intents.edit(runOf(button)),
-    retry: (button) => intents.retry(runOf(button)),
-    withdraw: (button) => intents.stop(runOf(button)),
-    resend: (button) => intents.resend(clientIdOf(button)),
-    "withdraw-message": (button) => intents.withdraw(clientIdOf(button)),
+    edit: (button) => offer(client.edit(runOf(button))),
+    retry: (button) => client.retry(runOf(button)) && toEnd(),
+    withdraw: (button) => offer(client.withdraw(runOf(button))),
+    resend: (button) => client.resend(clientIdOf(button)),
+    "withdraw-message": (button) => offer(client.withdraw(clientIdOf(button))),
     "show-all": showAll,
     "more-rows": showMoreRows,
   };

@@ -1,8 +1,8 @@
 /**
  * One session in the list: a link, its state, and a menu.
  *
- * @import { SessionRow } from "../../types.js"
- * @import { Liveness } from "../../model/session_list.js"
+ * @import { SessionRow } from "../../client/types.js"
+ * @import { Liveness } from "../../client/read_marks.js"
  * @import { Needs } from "../panels/sessions.js"
  */
 
@@ -56,7 +56,7 @@ export class SessionRowView {
   /** @param {SessionRow} row */
   update(row) {
     this.#row = row;
-    const liveness = this.#needs.looked.livenessOf(row);
+    const liveness = this.#needs.sessions.livenessOf(row);
     this.#dot.dataset.state = liveness;
     setText(this.#said, WORDS[liveness] && ` (${WORDS[liveness]})`);
     setText(this.#title, row.title || "Untitled");
@@ -96,16 +96,18 @@ export class SessionRowView {
 
   /** @returns {Record<string, () => void>} */
   #handlers() {
-    const { change, remove } = this.#needs.intents;
+    const { sessions } = this.#needs;
     return {
       rename: () => this.#rename(),
       pin: () =>
-        this.#act(() => change(this.#row.session_id, { pinned: !this.#row.pinned })),
+        this.#act(() =>
+          sessions.change(this.#row.session_id, { pinned: !this.#row.pinned }),
+        ),
       archive: () =>
         this.#act(() =>
-          change(this.#row.session_id, { archived: !this.#row.archived }),
+          sessions.change(this.#row.session_id, { archived: !this.#row.archived }),
         ),
-      delete: () => this.#act(() => remove(this.#row.session_id)),
+      delete: () => this.#act(() => sessions.remove(this.#row.session_id)),
     };
   }
 
@@ -137,7 +139,7 @@ export class SessionRowView {
       input.replaceWith(this.#link);
       this.#link.focus();
       if (isKept && title && title !== this.#row.title) {
-        this.#needs.intents.change(this.#row.session_id, { title });
+        this.#needs.sessions.change(this.#row.session_id, { title });
       }
     };
     input.addEventListener("keydown", (event) => {

@@ -1,7 +1,7 @@
 /**
  * One card: a line that says what happened, and under it what was said, to fold away.
  *
- * @import { Step } from "../../types.js"
+ * @import { Step } from "../../client/types.js"
  * @import { Folds } from "./fold.js"
  */
 

@@ -1,19 +1,29 @@
 /**
  * Copying: code, a step, an answer, a link.
  *
- * @import { Intents } from "../../types.js"
+ * @import { Conversation } from "../../client/conversation.js"
  */
 
 /**
- * @param {Intents} intents
+ * @param {Conversation} runs
+ * @param {(text: string) => void} copyText
  * @returns {Record<string, (button: HTMLElement) => void>}
  */
-export function copies({ copyStep, copyAnswer, copyText }) {
+export function copies(runs, copyText) {
+  /** @param {number} run */
+  const stepsOf = (run) => runs.get(run)?.steps ?? [];
   return {
     "copy-code": (button) =>
       copyText(button.closest("figure")?.querySelector("code")?.textContent ?? ""),
-    "copy-step": (button) => copyStep(...placeOf(button)),
-    "copy-answer": (button) => copyAnswer(placeOf(button)[0]),
+    "copy-step": (button) => {
+      const [run, step] = placeOf(button);
+      copyText(stepsOf(run).find((each) => each.step === step)?.content ?? "");
+    },
+    "copy-answer": (button) => {
+      const steps = stepsOf(placeOf(button)[0]);
+      const answers = steps.filter((step) => step.type === "final_answer");
+      copyText(answers.map((step) => step.content).join("\n\n"));
+    },
     "link-step": (button) => copyText(linkTo(button.closest("[data-step]"))),
     "link-run": (button) => copyText(linkTo(button.closest("article"))),
   };

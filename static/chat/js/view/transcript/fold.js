@@ -2,27 +2,27 @@
  * Which cards a reader opened or closed; what the reader did not touch follows the rule
  * "open while running, closed when done". Survives reload, within bounds.
  *
- * @import { Kept } from "../../model/kept.js"
+ * @import { JsonStorage } from "../../client/storage.js"
  */
 
 const LIMIT = 500;
 const SESSIONS = 100;
 
 export class Folds {
-  #kept;
+  #storage;
   #key;
   /** @type {Map<string, boolean>} */
   #chosen;
 
   /**
-   * @param {Kept} kept
+   * @param {JsonStorage} storage
    * @param {string} sessionId
    */
-  constructor(kept, sessionId) {
-    this.#kept = kept;
+  constructor(storage, sessionId) {
+    this.#storage = storage;
     this.#key = `folds:${sessionId}`;
-    this.#chosen = new Map(kept.list(this.#key));
-    for (const old of kept.keys("folds:").slice(SESSIONS)) kept.set(old, null);
+    this.#chosen = new Map(storage.list(this.#key));
+    for (const old of storage.keys("folds:").slice(SESSIONS)) storage.set(old, null);
   }
 
   /** @param {string} id of the card's element */
@@ -38,6 +38,6 @@ export class Folds {
     this.#chosen.delete(id);
     this.#chosen.set(id, isOpen);
     this.#chosen = new Map([...this.#chosen].slice(-LIMIT));
-    this.#kept.set(this.#key, [...this.#chosen]);
+    this.#storage.set(this.#key, [...this.#chosen]);
   }
 }

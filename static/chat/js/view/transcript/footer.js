@@ -1,12 +1,12 @@
 /**
  * The end of a run: how it ended, what it took, and what can be done now.
  *
- * @import { Failure, Run } from "../../types.js"
+ * @import { Failure, Run } from "../../client/types.js"
  */
 
-import { duration } from "../../model/format.js";
-import { stateOf } from "../../model/summary.js";
-import { CONTINUABLE } from "../../protocol.js";
+import { CONTINUABLE } from "../../client/protocol.js";
+import { duration } from "../../words/format.js";
+import { stateOf } from "../../words/summary.js";
 import { button, h, setText } from "../dom.js";
 
 export class RunFooter {

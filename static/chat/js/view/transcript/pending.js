@@ -1,10 +1,13 @@
 /**
  * A message said but not yet accepted: shown where it will be, with what it waits for.
  *
- * @import { Connection, OutboxItem } from "../../types.js"
+ * @import { Line, OutboxItem } from "../../client/types.js"
  */
 
 import { button, h, setText } from "../dom.js";
+
+/** States of the line in which what is sent may arrive. */
+const CONNECTED = new Set(["joining", "live", "doubt"]);
 
 export class PendingView {
   #text = h("p", { class: "prompt__text", dir: "auto" });
@@ -34,11 +37,11 @@ export class PendingView {
 
   /**
    * @param {OutboxItem} item
-   * @param {Connection} connection
+   * @param {Line} line
    */
-  update(item, connection) {
+  update(item, line) {
     setText(this.#text, item.message);
-    setText(this.#state, wordsFor(item, connection));
+    setText(this.#state, wordsFor(item, line));
     this.element.classList.toggle("is-refused", item.error !== undefined);
     this.#again.hidden = item.error === undefined;
   }
@@ -46,10 +49,11 @@ export class PendingView {
 
 /**
  * @param {OutboxItem} item
- * @param {Connection} connection
+ * @param {Line} line
  */
-function wordsFor(item, { state, final }) {
-  if (item.error !== undefined) return `Not sent. ${item.error}`;
-  if (final) return "Not sent";
-  return state === "connected" ? "Sending…" : "Waiting for connection";
+function wordsFor({ error, delay }, { state }) {
+  if (error) return `Not sent. ${error.message}`;
+  if (state === "ended") return "Not sent";
+  if (!CONNECTED.has(state)) return "Waiting for connection";
+  return delay ? `Waiting. ${delay.message}` : "Sending…";
 }

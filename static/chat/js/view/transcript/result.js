@@ -3,7 +3,7 @@
  * of it the beginning.
  */
 
-import { size } from "../../model/format.js";
+import { size } from "../../words/format.js";
 import { button, h } from "../dom.js";
 import { image, isInlineImage } from "../markdown/links.js";
 import { codeNode, markdownNodes } from "../markdown/nodes.js";

@@ -1,11 +1,11 @@
 /**
  * One run: what was asked, the steps, and how it ended.
  *
- * @import { Run, Step } from "../../types.js"
+ * @import { Run, Step } from "../../client/types.js"
  * @import { Context } from "./card.js"
  */
 
-import { oneLine } from "../../model/format.js";
+import { oneLine } from "../../words/format.js";
 import { h, setChildren, setText } from "../dom.js";
 import { RunFooter } from "./footer.js";
 import { TextCard } from "./text_card.js";

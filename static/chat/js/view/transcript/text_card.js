@@ -1,12 +1,12 @@
 /**
  * The card of a thought, an answer or an error: text that grows, as Markdown.
  *
- * @import { Run, Step } from "../../types.js"
+ * @import { Run, Step } from "../../client/types.js"
  * @import { Context } from "./card.js"
  */
 
-import { duration } from "../../model/format.js";
-import { contentGist, ICONS, isWorthSaying, titleOf } from "../../model/summary.js";
+import { duration } from "../../words/format.js";
+import { contentGist, ICONS, isWorthSaying, titleOf } from "../../words/summary.js";
 import { button, h } from "../dom.js";
 import { MarkdownStream } from "../markdown/stream.js";
 import { Card, headPart, markStep, setPart, stepId } from "./card.js";

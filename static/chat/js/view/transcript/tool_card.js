@@ -1,12 +1,12 @@
 /**
  * The card of a tool's call and its result: one pair, on one line when done.
  *
- * @import { Run, Step } from "../../types.js"
+ * @import { Run, Step } from "../../client/types.js"
  * @import { Context } from "./card.js"
  */
 
-import { duration } from "../../model/format.js";
-import { argumentsGist, contentGist, ICONS, titleOf } from "../../model/summary.js";
+import { duration } from "../../words/format.js";
+import { argumentsGist, contentGist, ICONS, titleOf } from "../../words/summary.js";
 import { h } from "../dom.js";
 import { Card, headPart, markStep, setPart, stepId } from "./card.js";
 import { renderResult } from "./result.js";

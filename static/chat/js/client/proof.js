@@ -1,7 +1,7 @@
 /**
  * Proof that what is held is what is stored: the digest of every finished step.
  *
- * @import { Run, Step } from "../types.js"
+ * @import { Run, Step } from "./types.js"
  * @import { Conversation } from "./conversation.js"
  */
 

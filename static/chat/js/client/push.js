@@ -1,7 +1,7 @@
 /**
  * One command awaiting its answer: sent, then settled once, by ok, error or time.
  *
- * @import { Clock } from "../types.js"
+ * @import { Clock } from "./types.js"
  */
 
 /** Milliseconds after which no answer is one. */

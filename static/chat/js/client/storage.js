@@ -4,7 +4,7 @@
  * as long as the page.
  */
 
-export class Kept {
+export class JsonStorage {
   /** @type {Storage | null} */
   #storage = null;
   /** @type {Map<string, unknown>} what could not be stored */
@@ -65,7 +65,7 @@ export class Kept {
 
   /**
    * Take over what somebody has kept: a guest who has signed in goes on writing.
-   * @param {Kept} other
+   * @param {JsonStorage} other
    * @param {string[]} prefixes
    */
   adopt(other, prefixes) {

@@ -3,23 +3,17 @@
  * and coming back by itself.
  *
  * @import {
- *   Clock, Command, Connection, Readable, Report, ServerMessage, WireSocket,
- *   WireSocketClass, Writable,
- * } from "../types.js"
+ *   Clock, Command, Connection, Readable, ReconnectPolicy, Report, ServerMessage,
+ *   WireSocket, WireSocketClass, Writable,
+ * } from "./types.js"
  */
 
-import { writable } from "../model/store.js";
-import { CLOSE, decode, encode, isFinal } from "../protocol.js";
-import { backoff, busyBackoff } from "./backoff.js";
 import { Heartbeat } from "./heartbeat.js";
+import { NOT_STARTED } from "./line.js";
+import { CLOSE, decode, encode, isFinal } from "./protocol.js";
+import { writable } from "./store.js";
 
 const OPEN_TIMEOUT_MS = 15_000;
-
-/** How often to try while the browser says that there is no network. */
-const OFFLINE_MS = 20_000;
-
-/** Attempts made by a page nobody looks at, before it waits to be looked at. */
-const HIDDEN_ATTEMPTS = 8;
 
 /**
  * @typedef {object} SocketNeeds
@@ -28,6 +22,7 @@ const HIDDEN_ATTEMPTS = 8;
  * @property {Clock} clock
  * @property {() => number} random
  * @property {number} heartbeat milliseconds between pings
+ * @property {ReconnectPolicy} reconnect
  * @property {() => boolean} isVisible
  * @property {() => boolean} isOnline
  * @property {Report} report
@@ -47,9 +42,10 @@ export class Socket {
   #connection = writable({
     state: "disconnected",
     code: 0,
-    reason: "not started",
+    reason: NOT_STARTED,
     retryAt: null,
     final: false,
+    inDoubt: false,
   });
 
   /** @param {SocketNeeds} needs */
@@ -60,6 +56,7 @@ export class Socket {
       interval: needs.heartbeat,
       ping: () => this.#ping(),
       dead: () => this.#lost(CLOSE.lost, "no answer to a ping"),
+      doubted: (inDoubt) => this.#doubted(inDoubt),
     });
   }
 
@@ -73,8 +70,14 @@ export class Socket {
   }
 
   /** Connect now, whatever was planned; no-op while connected or connecting. */
-  connect(reason = "asked") {
+  connect() {
     if (this.#wire) return;
+    this.#attempt = 0;
+    this.#connect("asked");
+  }
+
+  /** @param {string} reason */
+  #connect(reason) {
     this.#cancelTimer();
     this.#become({ state: "connecting", code: 0, reason });
     this.#open();
@@ -83,12 +86,22 @@ export class Socket {
   /** The page is back (visible, online): do not wait, and doubt what we have. */
   wake(reason = "back") {
     if (this.#wire) this.#heartbeat.check();
-    else if (!this.#connection.get().final) this.connect(reason);
+    else if (!this.#connection.get().final) this.#connect(reason);
   }
 
-  /** The network is gone, says the browser: believe it, but only after asking. */
-  doubt() {
+  /** Ask whether it still lives. */
+  check() {
     this.#heartbeat.check();
+  }
+
+  /** Somebody says that the network is gone: believe it, but only after asking. */
+  doubt() {
+    this.#heartbeat.doubt();
+  }
+
+  /** @param {boolean} inDoubt */
+  #doubted(inDoubt) {
+    if (this.isConnected) this.#become({ ...this.#connection.get(), inDoubt });
   }
 
   /** @param {Command} command @returns {boolean} whether it went out */
@@ -157,25 +170,15 @@ export class Socket {
    * @param {string} reason
    */
   #retryLater(code, reason) {
-    const { clock } = this.#needs;
-    const ms = this.#delay(code);
+    const { clock, random, reconnect } = this.#needs;
+    const isOnline = this.#needs.isOnline();
+    const isVisible = this.#needs.isVisible();
+    const attempt = this.#attempt;
+    const ms = reconnect({ attempt, code, isOnline, isVisible, random });
     this.#attempt += 1;
-    const retryAt = this.#isTired ? null : clock.now() + ms;
+    const retryAt = ms === null ? null : clock.now() + ms;
     this.#become({ state: "disconnected", code, reason, retryAt });
-    if (retryAt) this.#timer = clock.setTimeout(() => this.connect("retry"), ms);
-  }
-
-  /** @param {number} code */
-  #delay(code) {
-    const { random, isOnline } = this.#needs;
-    // Browsers call a machine without a network offline, even if the server is on it.
-    if (!isOnline()) return OFFLINE_MS;
-    return (code === CLOSE.tooMany ? busyBackoff : backoff)(this.#attempt, random);
-  }
-
-  /** Nobody looks, and it has been tried: `wake` will come. */
-  get #isTired() {
-    return !this.#needs.isVisible() && this.#attempt > HIDDEN_ATTEMPTS;
+    if (ms !== null) this.#timer = clock.setTimeout(() => this.#connect("retry"), ms);
   }
 
   #ping() {
@@ -198,9 +201,9 @@ export class Socket {
 
   /** @param {Partial<Connection> & Pick<Connection, "state" | "code" | "reason">} to */
   #become(to) {
-    const next = { retryAt: null, final: false, ...to };
+    const next = { retryAt: null, final: false, inDoubt: false, ...to };
     this.#needs.report("state", {
-      state: next.state,
+      state: next.inDoubt ? "in doubt" : next.state,
       code: next.code,
       reason: next.reason,
     });

@@ -1,7 +1,7 @@
 /**
  * What happened, in one line: the words on cards, in announcements and in reports.
  *
- * @import { Reason, Run, Step, StepType } from "../types.js"
+ * @import { Reason, Run, Step, StepType } from "../client/types.js"
  */
 
 import { duration, oneLine } from "./format.js";

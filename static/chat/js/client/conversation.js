@@ -4,7 +4,7 @@
  * Runs are numbered densely from 1, so a missing number is a hole to be filled and
  * anything below the lowest one held is earlier history.
  *
- * @import { Run, RunEvent } from "../types.js"
+ * @import { Run, RunEvent } from "./types.js"
  */
 
 import { apply, emptyRun } from "./transcript.js";
@@ -85,10 +85,27 @@ export class Conversation {
    */
   merge(runs) {
     for (const run of runs) {
-      if ((this.#runs.get(run.run)?.seq ?? -1) >= run.seq) continue;
-      this.#keep(run);
-      this.#tell(run.run);
+      const held = this.#runs.get(run.run);
+      if (!held || isAfter(run, held)) this.#replace(run);
     }
+  }
+
+  /**
+   * Take in runs as the server shows them, whatever is held: a log that was restored may
+   * go less far than what was seen of it.
+   * @param {Run[]} runs
+   */
+  replace(runs) {
+    for (const run of runs) {
+      const held = this.#runs.get(run.run);
+      if (held?.epoch !== run.epoch || held.seq !== run.seq) this.#replace(run);
+    }
+  }
+
+  /** @param {Run} run */
+  #replace(run) {
+    this.#keep(run);
+    this.#tell(run.run);
   }
 
   /**
@@ -132,4 +149,13 @@ export class Conversation {
   #tell(run) {
     for (const listener of [...this.#listeners]) listener(run);
   }
+}
+
+/**
+ * Positions are (epoch, seq).
+ * @param {Run} run
+ * @param {Run} other
+ */
+function isAfter(run, other) {
+  return run.epoch === other.epoch ? run.seq > other.seq : run.epoch > other.epoch;
 }

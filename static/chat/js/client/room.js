@@ -3,16 +3,20 @@
  * again on a gap; and send what waits in the outbox, one after the other.
  *
  * @import {
- *   Clock, Command, Report, Run, RunEvent, ServerError, ServerMessage, Session,
- * } from "../types.js"
- * @import { Conversation } from "../model/conversation.js"
+ *   Clock, Command, Joining, Readable, Report, Run, RunEvent, ServerError, ServerMessage,
+ *   Session, Snapshot, Writable,
+ * } from "./types.js"
+ * @import { Conversation } from "./conversation.js"
  * @import { Outbox } from "./outbox.js"
+ * @import { Outcome } from "./push.js"
  */
 
-import { GapError } from "../model/transcript.js";
-import { PROTOCOL_VERSION } from "../protocol.js";
+import { PROTOCOL_VERSION } from "./protocol.js";
 import { ANSWER_MS, Push } from "./push.js";
+import { backoff } from "./reconnect.js";
 import { Sender } from "./sender.js";
+import { writable } from "./store.js";
+import { GapError } from "./transcript.js";
 
 const HISTORY_LIMIT = 20;
 const HOLE_LIMIT = 50;
@@ -21,11 +25,15 @@ const HOLE_LIMIT = 50;
 const BUFFER_LIMIT = 5_000;
 
 /** Joins in a row that healed nothing; then the run is fetched whole. */
-const STUBBORN = 2;
+const MAX_FUTILE_JOINS = 2;
+
+/** A join that was refused is not tried again sooner than this. */
+const REJOIN_MS = 500;
 
 /**
  * @typedef {object} Wire
  * @property {(command: Command) => boolean} send
+ * @property {() => void} doubt
  * @property {boolean} isConnected
  */
 
@@ -35,6 +43,7 @@ const STUBBORN = 2;
  * @property {Conversation} conversation
  * @property {Outbox} outbox
  * @property {Clock} clock
+ * @property {() => number} random
  * @property {Report} report
  * @property {(session: Partial<Session>) => void} onSession
  * @property {(error: ServerError) => void} onError an error that is about no message
@@ -42,10 +51,19 @@ const STUBBORN = 2;
 
 export class Room {
   #needs;
-  #isJoined = false;
+  /** @type {Writable<Joining>} */
+  #state = writable({ isJoined: false, retryAt: null });
+  /** The number of the last join; an answer to another one is none. */
+  #joins = 0;
+  /** Joins in a row that were refused or not answered. */
+  #refusals = 0;
+  /** @type {Push | null} */
+  #joining = null;
+  /** @type {unknown} */
+  #rejoining = null;
   /** @type {{ run: number, events: RunEvent[] }[]} */
   #early = [];
-  #stubborn = 0;
+  #futileJoins = 0;
   #sender;
   /** @type {Push | null} */
   #history = null;
@@ -60,17 +78,27 @@ export class Room {
     this.#sender = new Sender(needs);
   }
 
-  get isJoined() {
-    return this.#isJoined;
+  /** @returns {Readable<Joining>} */
+  get state() {
+    return this.#state;
   }
 
   /** The wire is open: join with what we have, then say what waits. */
   opened() {
-    this.#forgetPushes();
-    this.#stubborn = 0;
+    this.closed();
+    this.#futileJoins = this.#refusals = 0;
     this.#join();
     for (const run of this.#stopping) this.#sendStop(run);
     this.#sender.flush();
+  }
+
+  /** The wire is gone, and with it all that was to be answered. */
+  closed() {
+    this.#sender.forget();
+    this.#needs.clock.clearTimeout(this.#rejoining);
+    for (const push of [this.#joining, this.#history, this.#retrying]) push?.cancel();
+    this.#joining = this.#history = this.#retrying = null;
+    this.#state.set({ isJoined: false, retryAt: null });
   }
 
   /** @param {ServerMessage} message */
@@ -140,7 +168,7 @@ export class Room {
   }
 
   /**
-   * What the page shows of this run is not what is stored: fetch it afresh.
+   * What is held of this run is not what is stored: fetch it afresh.
    * @param {number} run
    */
   heal(run) {
@@ -149,39 +177,77 @@ export class Room {
     this.#join();
   }
 
+  // ------------------------------------------------------------ joining
+
   #join() {
-    this.#isJoined = false;
+    const { socket, conversation, clock } = this.#needs;
+    clock.clearTimeout(this.#rejoining);
+    this.#joining?.cancel();
     this.#early = [];
-    const { seen } = this.#needs.conversation;
-    const payload = { protocol: /** @type {2} */ (PROTOCOL_VERSION), seen };
-    this.#needs.socket.send({ type: "subscribe", payload });
+    this.#joins += 1;
+    this.#joining = new Push(clock, ANSWER_MS, (outcome, detail) =>
+      this.#joinAnswered(outcome, detail),
+    );
+    this.#state.set({ isJoined: false, retryAt: null });
+    const payload = {
+      protocol: /** @type {2} */ (PROTOCOL_VERSION),
+      seen: conversation.seen,
+      ref: this.#joins,
+    };
+    socket.send({ type: "subscribe", payload });
   }
 
-  /** @param {{ session: Session | null, runs: Run[] }} snapshot */
-  #snapshot({ session, runs }) {
+  /**
+   * @param {Outcome} outcome
+   * @param {unknown} detail
+   */
+  #joinAnswered(outcome, detail) {
+    this.#joining = null;
+    if (outcome === "ok") {
+      this.#refusals = 0;
+      this.#state.set({ isJoined: true, retryAt: null });
+      return;
+    }
+    if (outcome === "timeout") this.#needs.socket.doubt();
+    this.#rejoinLater(/** @type {ServerError | undefined} */ (detail)?.retry_after);
+  }
+
+  /** @param {number | undefined} seconds as the server says; else longer every time */
+  #rejoinLater(seconds) {
+    const { clock, random, report } = this.#needs;
+    const jitter = REJOIN_MS + backoff(this.#refusals, random);
+    const ms = seconds === undefined ? jitter : seconds * 1000;
+    this.#refusals += 1;
+    report("join failed", { attempt: this.#refusals });
+    this.#state.set({ isJoined: false, retryAt: clock.now() + ms });
+    this.#rejoining = clock.setTimeout(() => this.#join(), ms);
+  }
+
+  /** @param {Snapshot} snapshot */
+  #snapshot({ session, runs, ref }) {
     const { conversation } = this.#needs;
+    if (!this.#joining || (ref ?? this.#joins) !== this.#joins) return;
     if (session) this.#needs.onSession(session);
     // The server fills up with runs before ours; those come when scrolled to.
     const first = conversation.first ?? 0;
-    this.#merge(runs.filter((run) => run.run >= first));
-    this.#isJoined = true;
+    const ours = runs.filter((run) => run.run >= first);
+    conversation.replace(ours);
+    this.#noteAnswered(ours);
+    this.#joining.settle("ok");
     const early = this.#early;
     this.#early = [];
     for (const { run, events } of early) this.#events(run, events);
     this.#fillHole();
   }
 
-  /** @param {Run[]} runs */
-  #earlier(runs) {
-    this.#merge(runs);
-    this.#history?.settle("ok");
-    if (runs.length > 0) this.#fillHole();
-  }
+  // ------------------------------------------------------------ runs
 
   /** @param {Run[]} runs */
-  #merge(runs) {
+  #earlier(runs) {
     this.#needs.conversation.merge(runs);
-    for (const run of runs) if (run.client_id) this.#sender.accepted(run.client_id);
+    this.#noteAnswered(runs);
+    this.#history?.settle("ok");
+    if (runs.length > 0) this.#fillHole();
   }
 
   #fillHole() {
@@ -206,11 +272,11 @@ export class Room {
    * @param {RunEvent[]} events
    */
   #events(run, events) {
-    if (!this.#isJoined) return this.#keep(run, events);
+    if (!this.#state.get().isJoined) return this.#keep(run, events);
     try {
       const doubles = this.#needs.conversation.apply(run, events);
       if (doubles > 0) this.#needs.report("doubles", { run, count: doubles });
-      this.#stubborn = 0;
+      this.#futileJoins = 0;
     } catch (error) {
       if (!(error instanceof GapError)) throw error;
       this.#gap(run, error.message);
@@ -233,8 +299,8 @@ export class Room {
    */
   #gap(run, detail) {
     this.#needs.report("gap", { run, detail });
-    this.#stubborn += 1;
-    if (this.#stubborn > STUBBORN) this.#needs.conversation.forget(run);
+    this.#futileJoins += 1;
+    if (this.#futileJoins > MAX_FUTILE_JOINS) this.#needs.conversation.forget(run);
     this.#join();
   }
 
@@ -243,23 +309,41 @@ export class Room {
     for (const event of events) {
       if (event.kind !== "run_created") continue;
       this.#retrying?.settle("ok");
-      if (event.client_id) this.#sender.accepted(event.client_id);
+      this.#noteAnswered([event]);
+    }
+  }
+
+  /**
+   * The runs of these messages are there.
+   * @param {{ client_id?: string }[]} runs
+   */
+  #noteAnswered(runs) {
+    for (const { client_id } of runs) {
+      if (!client_id) continue;
+      this.#sender.accepted(client_id);
+      this.#needs.outbox.remove(client_id);
     }
   }
 
   /** @param {ServerError} error */
   #error(error) {
-    if (this.#sender.refused(error)) return;
+    if (this.#sender.refused(error) || this.#isOfJoin(error)) return;
     this.#history?.settle("error");
     this.#retrying?.settle("error");
     this.#needs.onError(error);
   }
 
-  #forgetPushes() {
-    this.#sender.forget();
-    this.#history?.cancel();
-    this.#history = null;
-    this.#retrying?.cancel();
-    this.#retrying = null;
+  /**
+   * Was the join refused? An error without a name may be the join's; where it is not,
+   * joining once more does no harm.
+   * @param {ServerError} error
+   */
+  #isOfJoin(error) {
+    const isNamed = error.ref !== undefined;
+    if (isNamed ? error.ref === this.#joins : this.#joining) {
+      this.#joining?.settle("error", error);
+      return isNamed || !(this.#history || this.#retrying);
+    }
+    return isNamed;
   }
 }

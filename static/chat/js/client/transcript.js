@@ -5,7 +5,7 @@
  * A run is changed in place: text grows by `+=`, which engines keep as a rope, so
  * that a token costs the same however long the answer is.
  *
- * @import { EventOf, Run, RunEvent, Step } from "../types.js"
+ * @import { EventOf, Run, RunEvent, Step } from "./types.js"
  */
 
 /** An event does not follow on the last one applied: read the log again. */

@@ -1,7 +1,7 @@
 /**
  * What happened on the wire, for people who report a bug: counts, and the last changes.
  *
- * @import { Clock, Report } from "../types.js"
+ * @import { Clock, Report } from "./types.js"
  */
 
 const LINES = 200;

@@ -1,7 +1,7 @@
 /**
  * A value that says when it changes.
  *
- * @import { Writable } from "../types.js"
+ * @import { Writable } from "./types.js"
  */
 
 /**

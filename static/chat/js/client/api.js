@@ -1,18 +1,23 @@
 /**
  * The sessions over HTTP: JSON, same origin, with the CSRF token.
  *
- * @import { SessionRow } from "../types.js"
+ * @import { SessionChange, SessionRow } from "./types.js"
  */
 
-/** An answer that is not the wished one; `message` is for people. */
+/**
+ * An answer that is not the wished one. `code`: the server's, or `unreachable` where there
+ * was no answer at all, or `unreadable`; `message`: the server's words for people, if any.
+ */
 export class ApiError extends Error {
   /**
    * @param {number} status 0: no answer at all
-   * @param {string} message
+   * @param {string} code
+   * @param {string} [message]
    */
-  constructor(status, message) {
+  constructor(status, code, message = "") {
     super(message);
     this.status = status;
+    this.code = code;
   }
 }
 
@@ -44,11 +49,11 @@ export class Api {
 
   /**
    * @param {string} id
-   * @param {{ title?: string, pinned?: boolean, archived?: boolean }} fields
+   * @param {SessionChange} change
    * @returns {Promise<SessionRow>}
    */
-  change(id, fields) {
-    return this.#call("PATCH", `/${id}`, fields);
+  change(id, change) {
+    return this.#call("PATCH", `/${id}`, change);
   }
 
   /** @param {string} id @returns {Promise<unknown>} */
@@ -69,11 +74,10 @@ export class Api {
    */
   async #call(method, path, body) {
     const answer = await this.#ask(method, path, body);
-    const text = await answer.text();
-    const data = parse(text);
-    if (answer.ok) return data;
-    const message = data?.error?.message ?? `The server answered ${answer.status}.`;
-    throw new ApiError(answer.status, message);
+    const data = parse(answer.text);
+    if (answer.ok && (data !== null || answer.text === "")) return data;
+    const { code, message } = data?.error ?? { code: "unreadable" };
+    throw new ApiError(answer.status, code, message);
   }
 
   /**
@@ -91,12 +95,13 @@ export class Api {
       credentials: /** @type {const} */ ("same-origin"),
     };
     try {
-      return await this.#fetch(
+      const answer = await this.#fetch(
         this.#base + path,
         body ? { ...options, body: JSON.stringify(body) } : options,
       );
+      return { ok: answer.ok, status: answer.status, text: await answer.text() };
     } catch {
-      throw new ApiError(0, "There is no connection to the server.");
+      throw new ApiError(0, "unreachable");
     }
   }
 }
