@@ -63,7 +63,7 @@ MAX_DATABASE_OUTAGE_SECONDS = env.seconds("MAX_DATABASE_OUTAGE_SECONDS", 60)
 # ------------------------------------------------------------------ Django
 
 INSTALLED_APPS = [
-    "daphne",  # first: it makes `runserver` speak ASGI
+    "chat",  # first: its `runserver` speaks WebSockets
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -72,12 +72,12 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "servestatic",
     "channels",
-    "chat",
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "reasoning_site.csp.content_security_policy",
+    "reasoning_site.setup_needed.SetupNeededMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

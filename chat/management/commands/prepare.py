@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from chat import store
+from reasoning_site.storage import collect_static_files
 
 
 class Command(BaseCommand):
@@ -30,7 +31,7 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, verbosity=0)
         store.clean_up()
         if not settings.DEBUG:  # with DEBUG they are served from where they are
-            call_command("collectstatic", interactive=False, verbosity=0)
+            collect_static_files()
         call_command("setup_admin", stdout=self.stdout)
         if listen:
             self.stdout.write(self.style.SUCCESS(f"Open {address(listen)}"))
