@@ -73,7 +73,7 @@ def session(request: HttpRequest, who: Identity, session_id: UUID) -> HttpRespon
     """PATCH: rename, pin, archive. DELETE: out of sight, until restored."""
     if request.method == "DELETE":
         ended = store.delete_session(session_id, who)
-        runtime.call_soon(lambda running: running.hub.nudge(ended))
+        runtime.call_soon(lambda running: running.scheduler.give_up_everywhere(ended))
         return HttpResponse(status=204)
     change = msgspec.json.decode(request.body, type=SessionChange)
     changed = store.change_session(session_id, who, change)

@@ -51,7 +51,7 @@ class Runtime:
         self.changed_hands = asyncio.Event()  # somebody has signed in
         self._hang_ups: set[asyncio.Task[None]] = set()
         self._left_behind = asyncio.Event()  # another process has handed runs over
-        self.hub = Hub(on_nudge=self._give_up, on_recover=self._left_behind.set)
+        self.hub = Hub(on_nudge=self._look_at, on_recover=self._left_behind.set)
         self.journal = Journal(self.hub.publish)
         self.scheduler = Scheduler(self.hub, self.journal)
         self.verbs = Verbs(self.hub, self.scheduler)
@@ -99,8 +99,8 @@ class Runtime:
             self._hang_ups.add(hang_up)
             hang_up.add_done_callback(self._hang_ups.discard)
 
-    def _give_up(self, run_ids: list[int]) -> None:
-        self.scheduler.give_up(run_ids)
+    def _look_at(self, run_ids: list[int]) -> None:
+        self.scheduler.look_at(run_ids)
 
     def _watch(
         self,

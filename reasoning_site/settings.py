@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -112,13 +113,15 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_HOST = env.redis_host("REDIS_URL")
+_SITE = hashlib.sha256(f"reasoning-site {SECRET_KEY}".encode()).hexdigest()[:12]
 # Without Redis there is no layer, not Channels' in-memory one: what one process says
 # to itself goes from hand to hand.
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {}
 if REDIS_HOST:
     CHANNEL_LAYERS["default"] = {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_HOST], "prefix": "reasoning-site"},
+        # Redis' pub/sub knows no database numbers: sites go by their keys.
+        "CONFIG": {"hosts": [REDIS_HOST], "prefix": f"reasoning-site-{_SITE}-"},
     }
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -176,7 +176,7 @@ def test_whoever_drives_what_is_deleted_is_told(
     here = Mock()
     monkeypatch.setattr(runtime, "call_soon", lambda act: act(here))
     assert signed_in.delete(f"/api/sessions/{run.session_id}").status_code == 204
-    here.hub.nudge.assert_called_once_with([run.pk])
+    here.scheduler.give_up_everywhere.assert_called_once_with([run.pk])
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ class Viewer(Protocol):
 class Hub:
     """Who watches what in this process, and the way to the other processes.
 
-    `on_nudge` is told the ids of runs that this process should give up: they were
-    stopped elsewhere. `on_recover` is told that another process has left runs behind.
+    `on_nudge` is told the ids of runs that were, maybe, stopped elsewhere; `on_recover`
+    that another process has left runs behind.
     """
 
     def __init__(
@@ -128,8 +128,7 @@ class Hub:
         self._enqueue(len(text), {"announce": [session_id.hex, text]})
 
     def nudge(self, run_ids: list[int]) -> None:
-        """Have whoever drives these runs give them up at once."""
-        self._on_nudge(run_ids)
+        """Have the other processes look whether these runs are still theirs."""
         self._enqueue(0, {"nudge": run_ids})
 
     def call_recover(self) -> None:

@@ -10,6 +10,7 @@ from chat.store.asking import Asked, ask, retry
 from chat.store.claiming import (
     Claimed,
     abandoned,
+    lost,
     release,
     renew,
     start_next,
@@ -71,6 +72,7 @@ __all__ = [
     "history",
     "latest_runs",
     "list_sessions",
+    "lost",
     "merged_page",
     "positions",
     "read_events",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -134,6 +134,13 @@ def release(process: str) -> int:
     return Run.objects.filter(status=Run.Status.RUNNING, process=process).update(
         heartbeat=datetime(1970, 1, 1, tzinfo=UTC)
     )
+
+
+def lost(epochs: Mapping[int, int]) -> set[int]:
+    """Which of these runs, id → epoch, are not running under that epoch any more."""
+    running = Run.objects.filter(id__in=epochs, status=Run.Status.RUNNING)
+    held = running.values_list("id", "epoch")
+    return set(epochs) - {run_id for run_id, epoch in held if epoch == epochs[run_id]}
 
 
 def abandoned(older_than: timedelta, limit: int, but: Sequence[int] = ()) -> list[int]:

@@ -53,6 +53,21 @@ class Scheduler:
             if driver := self._drivers.get(run_id):
                 driver.give_up()
 
+    def give_up_everywhere(self, run_ids: list[int]) -> None:
+        """Stop driving these runs, whichever process does: they have been ended."""
+        self.give_up(run_ids)
+        self._hub.nudge(run_ids)
+
+    def look_at(self, run_ids: list[int]) -> None:
+        """Give up what of these runs is not this process's any more.
+
+        Somebody said so who may be mistaken: another site on the same Redis has runs
+        of the same ids. So the rows are looked at.
+        """
+        drivers = [d for run_id in run_ids if (d := self._drivers.get(run_id))]
+        if drivers:
+            self._spawn(self._give_up_lost({d.run.pk: d.run.epoch for d in drivers}))
+
     async def renew(self) -> None:
         """Say that this process is alive; give up what others have taken."""
         if self._drivers:
@@ -159,6 +174,12 @@ class Scheduler:
         self._drivers.pop(run.pk, None)
         if not self._closing:
             self.wake(run.session_id)
+
+    async def _give_up_lost(self, epochs: dict[int, int]) -> None:
+        try:
+            self.give_up(list(await urgent(store.lost, epochs)))
+        except DatabaseError as error:  # then the next flush or heartbeat finds out
+            logger.warning("could not look at runs %s: %s", list(epochs), error)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(coroutine)

@@ -53,7 +53,7 @@ class Verbs:
         """End a run, wherever it is driven. Raises ProtocolError, NotYoursError."""
         stopped = await urgent(store.stop, session_id, who, number, seen)
         self._hub.publish([(stopped.written.session_id, stopped.written.frame)])
-        self._hub.nudge([stopped.run_id])
+        self._scheduler.give_up_everywhere([stopped.run_id])
         self._scheduler.wake(session_id)
 
     def _asked(self, session_id: UUID, asked: Asked) -> None:

@@ -119,14 +119,14 @@ class Process:
     """What one process of the site drives runs with."""
 
     def __init__(self) -> None:
-        self.hub = Hub(self._give_up, lambda: None)
+        self.hub = Hub(self._look_at, lambda: None)
         self.journal = Journal(self.hub.publish)
         self.scheduler = Scheduler(self.hub, self.journal)
         self.verbs = Verbs(self.hub, self.scheduler)
         self._gone = False
 
-    def _give_up(self, run_ids: list[int]) -> None:
-        self.scheduler.give_up(run_ids)
+    def _look_at(self, run_ids: list[int]) -> None:
+        self.scheduler.look_at(run_ids)
 
     def watch(self, session_id: UUID) -> Watcher:
         watcher = Watcher()
