@@ -51,7 +51,7 @@ check: $(DEV) $(NODE) system ## everything that must hold, tests included; what 
 
 .PHONY: bench
 bench: $(DEV) ## what a token costs the server, beside a bare relay that stores nothing
-	python -m bench.streams
+	python -m bench
 
 .PHONY: chaos
 chaos: $(DEV) ## break everything while it runs (SEEDS="1 2 3 4 5")

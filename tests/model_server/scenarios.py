@@ -45,6 +45,7 @@ def choose(
         tokens = {
             "tokens": int(wanted.get("tokens", 100)),
             "rate": float(wanted.get("rate", 50)),
+            "stamped": "stamped" in wanted,
         }
         thought = int(wanted.get("thought", 0))
         actions = [{**tokens, "tokens": thought, "to": "reasoning"}] if thought else []

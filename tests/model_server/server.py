@@ -51,12 +51,21 @@ class Ticker:
 class Stream:
     """A given number of tokens at a given rate."""
 
-    def __init__(self, reply: Reply, tokens: int, rate: float, field: str) -> None:
+    def __init__(
+        self,
+        reply: Reply,
+        tokens: int,
+        rate: float,
+        field: str,
+        *,
+        stamped: bool = False,
+    ) -> None:
         self.finished = asyncio.get_running_loop().create_future()
         self._reply = reply
         self._tokens = tokens
         self._rate = rate
         self._field = field
+        self._stamped = stamped
         self._given = 0
         self._start = time.perf_counter()
 
@@ -64,7 +73,8 @@ class Stream:
         """Give what is due."""
         due = min(self._tokens, int((now - self._start) * self._rate) + 1)
         while self._given < due:
-            self._reply.delta_text(self._field, f"t{self._given} ")
+            stamp = f"@{time.monotonic_ns() // 1000}" if self._stamped else ""
+            self._reply.delta_text(self._field, f"t{self._given}{stamp} ")
             self._given += 1
         if self._given == self._tokens and not self.finished.done():
             self.finished.set_result(None)
@@ -355,7 +365,13 @@ class Player:
 
     async def do_tokens(self, tokens: int, action: dict[str, Any]) -> bool:
         field = "content" if action.get("to") != "reasoning" else "reasoning_content"
-        stream = Stream(self.reply, tokens, action.get("rate", 50), field)
+        stream = Stream(
+            self.reply,
+            tokens,
+            action.get("rate", 50),
+            field,
+            stamped=action.get("stamped", False),
+        )
         await self.server.ticker.play(stream)
         return False
 
