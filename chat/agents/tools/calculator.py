@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from chat.agents.tools.base import ToolError, in_short
+from chat.agents.tools.base import ToolError
+from chat.agents.tools.spoken_arithmetic import expression_in
 
 Number = int | float
 
@@ -256,63 +257,13 @@ class Calculator:
 
     def recognise(self, prompt: str) -> dict[str, Any] | None:
         """Arithmetic that makes up the whole prompt, polite words aside."""
-        text = _POLITE.sub("", in_short(prompt).rstrip("?!. "))
-        text = _QUESTION.sub("", text).strip().rstrip("?!.= ").strip()
-        text = _in_signs(text)
-        if not text or not _ARITHMETIC.fullmatch(text):
-            return None
-        if not _DOES_SOMETHING.search(text) or _DATE.fullmatch(text):
+        expression = expression_in(prompt, FUNCTIONS)
+        if not expression:
             return None
         try:
-            calculate(text)
+            calculate(expression)
         except ToolError as error:
             # Division by zero is arithmetic all the same; nonsense is not.
             if str(error).startswith("That is not"):
                 return None
-        return {"expression": text}
-
-
-_POLITE: Final = re.compile(
-    r"^(?:(?:hi|hello|hey|please|ok|okay|so|now|and|then)\b[\s,!.]*)+|"
-    r"[\s,]*\b(?:please|thanks|thank you)\b[\s!.]*$",
-    re.IGNORECASE,
-)
-_QUESTION: Final = re.compile(
-    r"^(?:(?:can|could|would) you\s+(?:please\s+)?(?:tell me|calculate|compute|"
-    r"work out)?\s*)?(?:what(?:'s|’s| is| are| does)?|how much(?: is| are)?|"
-    r"calculate|compute|evaluate|work out|solve|tell me)?\s*"
-    r"(?:what(?:'s|’s| is)?\s+)?(?:the (?:result|value|sum|product) of\s+)?",
-    re.IGNORECASE,
-)
-_WORDS: Final = (
-    (re.compile(r"\bmultiplied by\b|\btimes\b", re.IGNORECASE), "*"),
-    (re.compile(r"\bdivided by\b|\bover\b", re.IGNORECASE), "/"),
-    (re.compile(r"\bplus\b", re.IGNORECASE), "+"),
-    (re.compile(r"\bminus\b", re.IGNORECASE), "-"),
-    (re.compile(r"\bto the power of\b", re.IGNORECASE), "^"),
-    (re.compile(r"\bsquared\b", re.IGNORECASE), "^2"),
-    (re.compile(r"\bcubed\b", re.IGNORECASE), "^3"),
-    (re.compile(r"\bmodulo\b|\bmod\b", re.IGNORECASE), "%"),
-    (re.compile(r"\b(?:the )?square root of\b", re.IGNORECASE), "sqrt "),
-    (re.compile(r"\s*\bequals?(?: to)?$", re.IGNORECASE), ""),
-    (re.compile(r"\bper ?cent\b", re.IGNORECASE), "%"),
-)
-_ARITHMETIC: Final = re.compile(
-    r"(?:[\d\s.,+\-*/%^()×÷⋅·−–π√²³]|\b[xX]\b|(?<=\d)[xX](?=\d)|\bof\b|\b(?:"
-    + "|".join(sorted((*FUNCTIONS, "pi", "tau", "e"), key=len, reverse=True))
-    + r")\b)+",
-    re.IGNORECASE,
-)
-_DOES_SOMETHING: Final = re.compile(
-    r"[\d)%πe]\s*(?:[+*/^×÷⋅·−–-]|[xX]|%|of)\s*[\d(.a-zπ√+−-]|\d\s*%|[a-z]\s*\(|"
-    r"sqrt\s|√|[²³]",
-    re.IGNORECASE,
-)
-_DATE: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}/\d{1,2}/\d{2,4}")
-
-
-def _in_signs(text: str) -> str:
-    """Operators that are written as words, as signs."""
-    for word, sign in _WORDS:
-        text = word.sub(sign, text)
-    return text
+        return {"expression": expression}

@@ -24,6 +24,7 @@ _PLACES: Final = {
     "china": "Asia/Shanghai",
     "cologne": "Europe/Berlin",
     "delhi": "Asia/Kolkata",
+    "deutschland": "Europe/Berlin",
     "england": "Europe/London",
     "france": "Europe/Paris",
     "frankfurt": "Europe/Berlin",
@@ -36,6 +37,7 @@ _PLACES: Final = {
     "india": "Asia/Kolkata",
     "italy": "Europe/Rome",
     "japan": "Asia/Tokyo",
+    "köln": "Europe/Berlin",
     "korea": "Asia/Seoul",
     "kyoto": "Asia/Tokyo",
     "las vegas": "America/Los_Angeles",
@@ -45,14 +47,19 @@ _PLACES: Final = {
     "milan": "Europe/Rome",
     "montreal": "America/Toronto",
     "mumbai": "Asia/Kolkata",
+    "moskau": "Europe/Moscow",
+    "münchen": "Europe/Berlin",
     "munich": "Europe/Berlin",
     "new delhi": "Asia/Kolkata",
     "new york city": "America/New_York",
     "nyc": "America/New_York",
+    "österreich": "Europe/Vienna",
     "osaka": "Asia/Tokyo",
+    "peking": "Asia/Shanghai",
     "philadelphia": "America/New_York",
     "rio": "America/Sao_Paulo",
     "rio de janeiro": "America/Sao_Paulo",
+    "rom": "Europe/Rome",
     "saint petersburg": "Europe/Moscow",
     "san francisco": "America/Los_Angeles",
     "seattle": "America/Los_Angeles",
@@ -60,10 +67,14 @@ _PLACES: Final = {
     "spain": "Europe/Madrid",
     "st petersburg": "Europe/Moscow",
     "switzerland": "Europe/Zurich",
+    "schweiz": "Europe/Zurich",
     "the uk": "Europe/London",
+    "tokio": "Asia/Tokyo",
     "uk": "Europe/London",
     "washington": "America/New_York",
     "washington dc": "America/New_York",
+    "wien": "Europe/Vienna",
+    "zürich": "Europe/Zurich",
 }
 
 
@@ -152,20 +163,32 @@ class CurrentTime:
 
 _PHILOSOPHY: Final = re.compile(r"what(?:'s|’s| is) time[\s?!.]*", re.IGNORECASE)
 _PLACE: Final = r"(?:in|at|for)\s+(?:the city of\s+)?([\w\s.,'/_+-]{2,40}?)"
-_NOW: Final = r"(?:\s+(?:right now|now|currently|today|at the moment|please))*"
-_END: Final = r"\s*(?:,?\s*(?:please|thanks|thank you))?[\s?!.]*"
+_NOW: Final = (
+    r"(?:\s+(?:right now|now|currently|today|at the moment|please|jetzt|gerade|heute"
+    r"|bitte))*"
+)
+_WHERE: Final = rf"{_NOW}(?:\s+{_PLACE})?{_NOW}"
+_END: Final = r"\s*(?:,?\s*(?:please|thanks|thank you|bitte|danke))?[\s?!.]*"
 _ASKS: Final = re.compile(
-    r"(?:(?:hi|hello|hey|please|so|ok|okay)\b[\s,!.]*)*"
-    r"(?:(?:can|could) you\s+(?:please\s+)?)?(?:tell me\s+)?(?:please\s+)?"
+    r"(?:(?:hi|hello|hey|please|so|ok|okay|hallo)\b[\s,!.]*)*"
+    r"(?:(?:can|could) you\s+(?:please\s+)?)?(?:tell me\s+|do you know\s+)?"
+    r"(?:please\s+)?"
     r"(?:"
     r"what(?:'s|’s| is)?\s+(?:the\s+)?(?:current\s+|local\s+)?(?:date and\s+)?time"
-    r"(?:\s+is it|\s+it is|\s+is)?"
-    rf"{_NOW}(?:\s+{_PLACE})?{_NOW}"
-    r"|(?:the\s+)?(?:current|local)\s+time"
-    rf"{_NOW}(?:\s+{_PLACE})?{_NOW}"
+    rf"(?:\s+is it|\s+it is|\s+is)?{_WHERE}"
+    rf"|(?:the\s+)?(?:current|local)\s+time{_WHERE}"
     rf"|time{_NOW}\s+{_PLACE}{_NOW}"
-    r"|what(?:'s|’s| is)\s+(?:the\s+)?(?:current\s+|today's\s+)?date"
-    rf"{_NOW}(?:\s+{_PLACE})?{_NOW}"
+    r"|what(?:'s|’s| is)\s+(?:the\s+)?(?:current\s+|today(?:'s|’s)\s+)?date"
+    rf"{_WHERE}"
+    r"|(?:what|which)\s+(?:day(?: of the week)?|weekday|date|month|year)"
+    rf"(?:\s+(?:is it|it is|is today|today is|do we have|is)){_WHERE}"
+    r"|(?:today(?:'s|’s)|the current)\s+(?:date|day)"
+    rf"|what\s+is\s+(?:it\s+)?today|wie\s+spät\s+(?:ist|haben)\s+(?:es|wir){_WHERE}"
+    rf"|wie\s*viel\s+uhr\s+(?:ist|haben)\s+(?:es|wir){_WHERE}"
+    rf"|(?:die\s+)?uhrzeit{_WHERE}"
+    rf"|(?:welcher|was für ein)\s+(?:wochen)?tag\s+ist{_NOW}(?:\s+es)?{_WHERE}"
+    rf"|(?:welches|was für ein)\s+datum\s+(?:ist|haben\s+wir){_WHERE}"
+    rf"|(?:den\s+)?wievielten\s+haben\s+wir{_NOW}"
     r")" + _END,
     re.IGNORECASE,
 )
