@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from chat import runtime, store
 from chat.auth import visitors
 from chat.models import Session
-from chat.store import Identity, NotYoursError, SessionChange
+from chat.store import PAGE_SESSIONS, Identity, NotYoursError, SessionChange
 from chat.wire.protocol import message
 
 P = ParamSpec("P")
@@ -55,13 +55,15 @@ def for_somebody(
 def sessions(request: HttpRequest, who: Identity) -> HttpResponse:
     """One's sessions, pinned ones first, then newest first.
 
-    Query: `q` searches titles, prompts and answers; `archived=1`; `before=<cursor>`.
+    Query: `q` searches titles, prompts and answers; `archived=1`; `before=<cursor>`;
+    `limit` (50, at most 500).
     """
     page = store.list_sessions(
         who,
         query=request.GET.get("q", "").strip()[:200],
         archived=request.GET.get("archived") == "1",
         cursor=request.GET.get("before", ""),
+        limit=int(request.GET.get("limit", PAGE_SESSIONS)),
     )
     found = [session_json(session) for session in page.sessions]
     return JsonResponse({"sessions": found, "next": page.next})

@@ -88,6 +88,11 @@ def test_a_cursor_that_is_none_is_a_bad_request(signed_in: Client, before: str) 
     assert answer.json()["error"]["code"] == "bad_message"
 
 
+@pytest.mark.parametrize("limit", ["0", "-1", "501", "x", "9" * 5000])
+def test_a_limit_out_of_range_is_a_bad_request(signed_in: Client, limit: str) -> None:
+    assert signed_in.get("/api/sessions", {"limit": limit}).status_code == 400
+
+
 def test_a_guest_sees_what_is_the_guests(client: Client, hers: UUID) -> None:
     assert listed(client)["sessions"] == []
     client.get("/", headers={"accept": "text/html"})

@@ -27,6 +27,7 @@ from chat.store.events import (
 )
 from chat.store.exchanges import history, steps_to_continue
 from chat.store.sessions import (
+    PAGE_SESSIONS,
     Identity,
     NotYoursError,
     SessionChange,
@@ -51,6 +52,7 @@ from chat.store.stopping import Stopped, delete_session, stop
 from chat.store.writing import Committed
 
 __all__ = [
+    "PAGE_SESSIONS",
     "Asked",
     "Claimed",
     "Committed",

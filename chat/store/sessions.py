@@ -14,6 +14,7 @@ from chat.store.searching import contains
 from chat.wire.protocol import storable
 
 PAGE_SESSIONS: Final = 50
+MAX_PAGE_SESSIONS: Final = 500  # what somebody has scrolled to is loaded at once
 MAX_OFFSET: Final = 2**31  # more than anybody has, and not too much for a database
 
 
@@ -79,13 +80,20 @@ class SessionPage(Struct, frozen=True):
 
 
 def list_sessions(
-    who: Identity, *, query: str = "", archived: bool = False, cursor: str = ""
+    who: Identity,
+    *,
+    query: str = "",
+    archived: bool = False,
+    cursor: str = "",
+    limit: int = PAGE_SESSIONS,
 ) -> SessionPage:
     """A page of their sessions: pinned first, then by last activity, newest first.
 
     `query` is looked for in titles, prompts and answers. Raises ValueError for a
-    cursor that is none.
+    cursor that is none, and for a limit out of range.
     """
+    if not 0 < limit <= MAX_PAGE_SESSIONS:
+        raise ValueError(f"a page has 1 to {MAX_PAGE_SESSIONS} sessions")
     found = sessions_of(who).filter(archived=archived)
     if query := storable(query):
         answers = Step.objects.filter(run=OuterRef("pk"), type="final_answer")
@@ -98,11 +106,9 @@ def list_sessions(
     if not 0 <= start <= MAX_OFFSET:
         raise ValueError("no such page")
     found = _with_activity(found).order_by("-pinned", "-updated_at", "id")
-    page: list[Session] = list(found[start : start + PAGE_SESSIONS + 1])
-    more = len(page) > PAGE_SESSIONS
-    return SessionPage(
-        page[:PAGE_SESSIONS], str(start + PAGE_SESSIONS) if more else None
-    )
+    page: list[Session] = list(found[start : start + limit + 1])
+    more = len(page) > limit
+    return SessionPage(page[:limit], str(start + limit) if more else None)
 
 
 def _with_activity(sessions: QuerySet[Session]) -> QuerySet[Session]:

@@ -246,6 +246,9 @@ export function created(prompt, client_id) {
   return client_id ? { ...event, client_id } : event;
 }
 
+/** When all that was promised so far is done. */
+export const settled = () => new Promise((resolve) => setImmediate(resolve));
+
 /** A finished run as the server shows it. @param {number} number @returns {Run} */
 export function finishedRun(number) {
   return { ...emptyRun(number), seq: 9, status: "finished", reason: "answered" };

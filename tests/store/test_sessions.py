@@ -91,6 +91,9 @@ def test_sessions_come_in_pages() -> None:
         cursor = page.next
     assert sizes == [50, 50, 20]
     assert len(set(found)) == 120
+    page = store.list_sessions(GUEST, limit=100)
+    assert [session.pk for session in page.sessions] == found[:100]
+    assert page.next == "100"
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "9" * 40, "9" * 5000, "\x00"])

@@ -38,11 +38,16 @@ export class Api {
   }
 
   /**
-   * @param {{ q?: string, archived?: boolean, before?: string | null }} query
+   * @param {object} query
+   * @param {string} query.q words to be found
+   * @param {boolean} query.archived
+   * @param {number} query.limit at most 500
+   * @param {string | null} query.before the cursor of the page before; null: the first
    * @returns {Promise<{ sessions: SessionRow[], next: string | null }>}
    */
-  list({ q = "", archived = false, before = null }) {
+  list({ q, archived, limit, before }) {
     const query = new URLSearchParams({ q, archived: archived ? "1" : "0" });
+    query.set("limit", String(limit));
     if (before) query.set("before", before);
     return this.#call("GET", `?${query}`);
   }

@@ -17,8 +17,11 @@ const EVERY_MS = 15_000;
 const CACHE = "sessions";
 const DELETED = "deleted";
 
-/** Rows of a page of the list; as the server has it. */
+/** Rows that come at a time. */
 const PAGE = 50;
+
+/** The most rows that the server gives at once. */
+const MAX_PAGE = 500;
 
 /**
  * @typedef {object} Needs
@@ -36,6 +39,8 @@ export class Sessions {
   #needs;
   #next = /** @type {string | null} */ (null);
   #asked = 0;
+  /** So many rows somebody has asked to see. */
+  #shown = PAGE;
   /** @type {unknown} */
   #typing = null;
   /** Set from `start` on. @type {unknown} */
@@ -83,6 +88,7 @@ export class Sessions {
 
   /** @param {string} query */
   search(query) {
+    this.#shown = PAGE;
     this.#set({ query });
     this.#soon();
   }
@@ -94,17 +100,20 @@ export class Sessions {
 
   /** @param {boolean} isArchived */
   showArchive(isArchived) {
+    this.#shown = PAGE;
     this.#set({ isArchived, rows: [], isLoaded: false });
     this.load();
   }
 
   /** The list from its beginning, as far as it is shown. */
   async load() {
-    await this.#list(null, () => []);
+    await this.#list([], null, Math.max(PAGE, this.#shown));
   }
 
   async more() {
-    if (this.#next) await this.#list(this.#next, () => this.state.get().rows);
+    if (!this.#next) return;
+    this.#shown = this.state.get().rows.length + PAGE;
+    await this.#list(this.state.get().rows, this.#next, this.#shown);
   }
 
   /** @param {SessionRow} row */
@@ -168,24 +177,46 @@ export class Sessions {
   }
 
   /**
-   * @param {string | null} before
-   * @param {() => SessionRow[]} kept
+   * Show `rows` and what comes after them, until there are `wanted`.
+   * @param {SessionRow[]} rows
+   * @param {string | null} before where they end
+   * @param {number} wanted
    */
-  async #list(before, kept) {
+  async #list(rows, before, wanted) {
     this.#asked += 1;
     const asked = this.#asked;
-    const { query: q, isArchived: archived } = this.state.get();
+    const { query, isArchived } = this.state.get();
     try {
-      const { sessions, next } = await this.#needs.api.list({ q, archived, before });
+      const found = await this.#fetch(rows, before, wanted);
       if (asked !== this.#asked) return;
-      this.#next = next;
-      const rows = [...kept(), ...sessions];
-      this.#set({ rows, hasMore: next !== null, error: null, isLoaded: true });
-      if (!q && !archived && !before) this.#keep(sessions);
+      this.#next = found.next;
+      const hasMore = found.next !== null;
+      this.#set({ rows: found.rows, hasMore, error: null, isLoaded: true });
+      if (!query && !isArchived) this.#keep(found.rows);
     } catch (error) {
       const notice = this.#noticeOf(error);
       if (asked === this.#asked) this.#set({ error: notice, isLoaded: true });
     }
+  }
+
+  /**
+   * @param {SessionRow[]} rows
+   * @param {string | null} before
+   * @param {number} wanted
+   * @returns {Promise<{ rows: SessionRow[], next: string | null }>}
+   */
+  async #fetch(rows, before, wanted) {
+    const { query: q, isArchived: archived } = this.state.get();
+    const limit = Math.min(MAX_PAGE, wanted - rows.length);
+    const { sessions, next } = await this.#needs.api.list({
+      q,
+      archived,
+      limit,
+      before,
+    });
+    const all = withoutDoubles([...rows, ...sessions]);
+    const isMissing = all.length < wanted && all.length > rows.length;
+    return next && isMissing ? this.#fetch(all, next, wanted) : { rows: all, next };
   }
 
   /** @param {() => Promise<unknown>} act */
@@ -229,6 +260,14 @@ export class Sessions {
   #keep(rows) {
     this.#needs.tabStorage.set(CACHE, rows.slice(0, PAGE));
   }
+}
+
+/**
+ * A chat that something was said in between two pages is on both.
+ * @param {SessionRow[]} rows
+ */
+function withoutDoubles(rows) {
+  return [...new Map(rows.map((row) => [row.session_id, row])).values()];
 }
 
 /**
