@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import socket
 import stat
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ from django.contrib.auth import authenticate, get_user_model
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
+from chat.agents.model.local import LocalServer, find_local_servers
 from chat.management.commands import prepare
+from tests.model_server.process import ModelServer
 from tests.servers import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,6 +65,25 @@ def test_prepare_collects_and_says_where_to_look(own_folder: Path) -> None:
     assert "admin" in said
     assert (own_folder / "static" / "admin").is_dir()
     assert "password" not in run("prepare", "--listen", f"0.0.0.0:{port}")
+
+
+def test_prepare_offers_a_model_server_that_runs_here(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LLM_BASE_URL = ""
+    port = free_port()
+    with ModelServer() as model:
+        monkeypatch.setattr(prepare, "find_local_servers", found_at(model.port))
+        said = run("prepare", "--listen", f"127.0.0.1:{port}")
+        assert "Ollama answers on this machine. To use it: LLM_BASE_URL=" in said
+        assert f"LLM_BASE_URL={model.base_url} LLM_MODEL=" in said
+        settings.LLM_BASE_URL = model.base_url
+        assert "Ollama" not in run("prepare", "--listen", f"127.0.0.1:{port}")
+
+
+def found_at(port: int) -> Callable[..., list[LocalServer]]:
+    """As `find_local_servers`, with one usual port."""
+    return partial(find_local_servers, {port: "Ollama"})
 
 
 def test_prepare_names_a_way_out_when_the_port_is_taken() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from argparse import ArgumentParser
+from shlex import quote
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from chat import store
+from chat.agents.model.local import find_local_servers
 from reasoning_site.storage import collect_static_files
 
 
@@ -34,7 +36,19 @@ class Command(BaseCommand):
             collect_static_files()
         call_command("setup_admin", stdout=self.stdout)
         if listen:
+            self._offer_local_model(split(listen)[1])
             self.stdout.write(self.style.SUCCESS(f"Open {address(listen)}"))
+
+    def _offer_local_model(self, own_port: int) -> None:
+        """Where the small built-in model answers, name a larger one that runs here."""
+        if settings.LLM_BASE_URL or settings.BUILTIN_MODEL_PATH:
+            return
+        for server in find_local_servers(but=own_port):
+            self.stdout.write(
+                f"{server.name} answers on this machine. To use it: "
+                f"LLM_BASE_URL={server.base_url} LLM_MODEL={quote(server.model)} "
+                "make run"
+            )
 
 
 def ensure_free(listen: str) -> None:
