@@ -16,6 +16,7 @@ from chat import runtime, store
 from chat.auth import visitors
 from chat.models import Session
 from chat.store import PAGE_SESSIONS, Identity, NotYoursError, SessionChange
+from chat.store.database import settled
 from chat.wire.protocol import message
 
 P = ParamSpec("P")
@@ -74,7 +75,7 @@ def sessions(request: HttpRequest, who: Identity) -> HttpResponse:
 def session(request: HttpRequest, who: Identity, session_id: UUID) -> HttpResponse:
     """PATCH: rename, pin, archive. DELETE: out of sight, until restored."""
     if request.method == "DELETE":
-        ended = store.delete_session(session_id, who)
+        ended = settled(store.delete_session, session_id, who)
         runtime.call_soon(lambda running: running.scheduler.give_up_everywhere(ended))
         return HttpResponse(status=204)
     change = msgspec.json.decode(request.body, type=SessionChange)

@@ -20,6 +20,7 @@ from chat.agents import registry
 from chat.auth.limits import TooManyError
 from chat.auth.tickets import Ticket, invalid_tickets
 from chat.live.viewer import SocketViewer, TooSlowError
+from chat.log.errors import is_away, is_busy
 from chat.models import Session
 from chat.store import Identity, NotYoursError
 from chat.store.database import db
@@ -49,6 +50,12 @@ logger = logging.getLogger(__name__)
 
 AWAY: Final = ProtocolError(
     "internal", "The database is away. Try again in a moment.", retryable=True
+)
+BUSY: Final = ProtocolError(
+    "internal", "The site is busy. Try again in a moment.", retryable=True
+)
+FAILED: Final = ProtocolError(
+    "internal", "Something went wrong inside the site. It has been logged."
 )
 
 
@@ -145,8 +152,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         except ProtocolError as error:
             self._refuse(error if command is None else error.about(command))
         except DatabaseError as error:
-            logger.warning("a command failed: %s", error)
-            self._refuse(AWAY if command is None else AWAY.about(command))
+            refusal = _refusal(error)
+            self._refuse(refusal if command is None else refusal.about(command))
 
     async def hang_up(self, code: int) -> None:
         """Close the socket, saying why."""
@@ -296,6 +303,14 @@ class NowhereConsumer(ChatConsumer):
 
     async def _enter(self) -> None:
         raise Refused(CLOSE_NO_SUCH_SESSION)
+
+
+def _refusal(error: DatabaseError) -> ProtocolError:
+    if is_away(error) or is_busy(error):
+        logger.warning("a command failed: %s", error)
+        return AWAY if is_away(error) else BUSY
+    logger.error("a command failed", exc_info=error)
+    return FAILED
 
 
 def _history(session_id: UUID, who: Identity, command: History) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pytest
 from channels.layers import InMemoryChannelLayer, channel_layers
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from pytest_django import Settings
 
 from chat import runtime
@@ -24,6 +24,7 @@ from chat.agents import registry
 from chat.auth.visitors import Visitor
 from chat.routing import websocket_urlpatterns
 from chat.store import Identity
+from chat.store.database import db
 from chat.wire import protocol
 from reasoning_site.asgi import application
 
@@ -144,6 +145,32 @@ async def test_a_handler_that_fails_leaves_nothing_behind(
         await client.wait(timeout=15)
     assert not running.sockets
     assert not running.hub.watched
+
+
+async def test_what_is_broken_is_not_called_away_and_the_socket_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = communicator()
+    await client.connect()
+    await client.receive_json_from()
+    await db(statement, "ALTER TABLE chat_session RENAME TO elsewhere")
+    try:
+        await client.send_json_to({"type": "history", "payload": {"before": 9}})
+        error = (await until(client, "error"))[-1]["data"]
+    finally:
+        await db(statement, "ALTER TABLE elsewhere RENAME TO chat_session")
+    assert error["code"] == "internal"
+    assert "away" not in error["message"]
+    assert not error["retryable"]
+    assert "a command failed" in caplog.text
+    await client.send_json_to({"type": "history", "payload": {"before": 9}})
+    await until(client, "history")
+    await client.disconnect()
+
+
+def statement(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
 
 
 async def test_sockets_are_no_members_of_the_channel_layer(settings: Settings) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.servers import ROOT, Postgres
 
-MODULES = ["tests/test_journal.py", "tests/test_store.py"]
+MODULES = ["tests/log/test_journal.py", "tests/store"]
 
 
 @pytest.mark.timeout(300)

@@ -42,7 +42,9 @@ def start_next(session_id: UUID, process: str, max_per_owner: int) -> Claimed | 
     runs in all sessions of its owner.
     """
     with transaction.atomic():
-        session = Session.objects.select_for_update().filter(id=session_id).first()
+        session = (
+            Session.objects.select_for_update(no_key=True).filter(id=session_id).first()
+        )
         if session is None or session.deleted_at:
             return None
         runs = Run.objects.filter(session_id=session_id)
@@ -80,7 +82,7 @@ def take_over(
         )
         if not stale.update(takeovers=F("takeovers") + 1, heartbeat=Now()):
             return None
-        run = Run.objects.select_for_update().get(id=run_id)
+        run = Run.objects.select_for_update(no_key=True).get(id=run_id)
         closing, lost_call = _close_open_steps(run, is_repeatable)
         return _claim(run, process, closing, lost_call)
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
 from channels.db import database_sync_to_async
+from django.db import DatabaseError, connection
+
+from chat.log.errors import is_conflict
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+MAX_CONFLICTS: Final = 5  # with other transactions, until a query fails
 
 # Not Channels' default, one thread for all sockets of the process: there one slow
 # query would hold up every stream.
@@ -18,13 +26,29 @@ _POOL: Final = ThreadPoolExecutor(8, thread_name_prefix="database")
 _URGENT: Final = ThreadPoolExecutor(2, thread_name_prefix="urgent")
 
 
+def settled(query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """`query(*args, **kwargs)`, again where it was aborted for another's sake.
+
+    `query` is one transaction: PostgreSQL ends one of two that wait for each other, and
+    the other has gone on by the time this is known.
+    """
+    for _ in range(MAX_CONFLICTS):
+        try:
+            return query(*args, **kwargs)
+        except DatabaseError as error:
+            if not is_conflict(error) or connection.in_atomic_block:
+                raise
+            logger.info("%s is tried again: %s", query, error)
+    return query(*args, **kwargs)
+
+
 async def db(query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """`query(*args, **kwargs)` in a thread, with a connection that is given back."""
-    call = database_sync_to_async(query, thread_sensitive=False, executor=_POOL)
-    return await call(*args, **kwargs)
+    """`settled(query, …)` in a thread, with a connection that is given back."""
+    call = database_sync_to_async(settled, thread_sensitive=False, executor=_POOL)
+    return await call(query, *args, **kwargs)
 
 
 async def urgent(query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """As `db`, but past whatever waits there: for what must happen in time."""
-    call = database_sync_to_async(query, thread_sensitive=False, executor=_URGENT)
-    return await call(*args, **kwargs)
+    call = database_sync_to_async(settled, thread_sensitive=False, executor=_URGENT)
+    return await call(query, *args, **kwargs)

@@ -48,7 +48,7 @@ def delete_session(session_id: UUID, who: Identity) -> list[int]:
             session = locked_session(session_id, who)
         except ProtocolError:
             raise NotYoursError from None  # nobody has begun it
-        runs = Run.objects.select_for_update().filter(session=session)
+        runs = Run.objects.select_for_update(no_key=True).filter(session=session)
         ended = list(runs.exclude(status=Run.Status.FINISHED).order_by("number"))
         for run in ended:
             _end(run, None)
@@ -79,7 +79,7 @@ def _duration_ms(run: Run) -> int:
 
 
 def _run_to_stop(session: Session, number: int | None) -> Run:
-    unfinished = Run.objects.select_for_update().filter(session=session)
+    unfinished = Run.objects.select_for_update(no_key=True).filter(session=session)
     if number is None:
         run = unfinished.filter(status=Run.Status.RUNNING).first()
     else:

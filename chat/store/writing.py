@@ -35,7 +35,11 @@ def locked_session(session_id: UUID, who: Identity) -> Session:
 
     Raises NotYoursError, or ProtocolError where nobody has begun the session.
     """
-    session = Session.objects.select_for_update().filter(id=session_id).first()
+    # Not for its key: whoever ends a run there looks, at the commit, whether its
+    # session exists, and would wait for this transaction while this waits for the run.
+    session = (
+        Session.objects.select_for_update(no_key=True).filter(id=session_id).first()
+    )
     if session is None:
         raise ProtocolError("not_found", "Nothing has been asked here yet.")
     if session.deleted_at or not who.owns(session):
