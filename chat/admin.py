@@ -196,7 +196,6 @@ class RunAdmin(AnswerSearch, _LookOnly, RunModelAdmin):
         "epoch",
         "last_seq",
         "process",
-        "heartbeat",
         "created_at",
         "started_at",
         "finished_at",

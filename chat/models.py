@@ -44,6 +44,35 @@ class Session(models.Model):
         return self.title or str(self.id)
 
 
+class Process(models.Model):
+    """A process of the site that lives, as far as anybody knows; see `work.leases`.
+
+    When the row is gone, the runs that name it are abandoned, for good: an id is
+    never used again.
+    """
+
+    # Four bytes: it is half the key of the lock by which the process lives.
+    id = models.AutoField(primary_key=True)
+    name = models.CharField(max_length=64)  # host and pid, for people
+    role = models.CharField(max_length=8, default="both")
+    version = models.CharField(max_length=40)
+    slots = models.PositiveIntegerField()  # runs that it drives at most
+    running = models.PositiveIntegerField(default=0)  # at the last heartbeat
+    started_at = models.DateTimeField(db_default=Now())
+    heartbeat = models.DateTimeField(db_default=Now())
+    # How often the lock was taken anew, and by which connection; NULL: judge this
+    # process by its heartbeat alone.
+    lock_no = models.IntegerField(default=0)
+    lock_pid = models.IntegerField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        verbose_name_plural = "processes"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.pk})"
+
+
 class Run(models.Model):
     """One prompt and everything the agent did about it.
 
@@ -88,10 +117,11 @@ class Run(models.Model):
     error = models.JSONField(null=True, blank=True)
     epoch = models.PositiveIntegerField(default=0)
     last_seq = models.PositiveBigIntegerField(default=0)
-    # The process that drives the run, and when (the database's clock) it last said so.
-    process = models.CharField(max_length=64, blank=True)
-    heartbeat = models.DateTimeField(null=True, blank=True)
-    # Takeovers since the last finished step: a run that kills its servers must end.
+    # The id of the process that drives the run; NULL where it was handed over. No
+    # foreign key: what a dead process drove names it still.
+    process = models.IntegerField(null=True, blank=True)
+    # Deaths of its processes since the last finished step: a run that kills its
+    # servers must end.
     takeovers = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
@@ -121,8 +151,8 @@ class Run(models.Model):
         indexes: ClassVar = [
             # One each: SQLite does not see that "queued" is not "finished".
             models.Index(
-                fields=["heartbeat"],
-                name="run_heartbeat",
+                fields=["process"],
+                name="run_process",
                 condition=models.Q(status="running"),
             ),
             models.Index(

@@ -53,12 +53,11 @@ class Runtime:
         self._left_behind = asyncio.Event()  # another process has handed runs over
         self.hub = Hub(on_nudge=self._look_at, on_recover=self._left_behind.set)
         self.journal = Journal(self.hub.publish)
-        self.scheduler = Scheduler(self.hub, self.journal)
+        self.scheduler = Scheduler(self.hub, self.journal, self._left_behind.set)
         self.verbs = Verbs(self.hub, self.scheduler)
         self._checked = self.loop.time()
         beat = settings.HEARTBEAT_SECONDS
         self._watches = [
-            self._watch(self.scheduler.renew, beat),
             self._watch(self.scheduler.recover, beat, sooner=self._left_behind),
             self._watch(self._check_positions, settings.POSITION_CHECK_SECONDS),
             self._watch(
@@ -82,6 +81,7 @@ class Runtime:
         await self.scheduler.close()
         await self.journal.close()
         await self.scheduler.hand_over()
+        await self.scheduler.lease.stop()
         await self.hub.close()
         await registry.shutdown()
 
@@ -118,7 +118,6 @@ class Runtime:
                 try:
                     await check()
                 except DatabaseError as error:
-                    self.scheduler.last_database_error = self.loop.time()
                     logger.warning("the database is away, will try again: %s", error)
                 except Exception:
                     # A watch that ends would not be missed until it is needed.

@@ -112,6 +112,18 @@ def database(name: str, sqlite_file: Path, pool_size: int) -> dict[str, Any]:
             raise _nonsense(name, "sqlite:////file or postgres://host/name")
 
 
+def direct_database(name: str) -> dict[str, Any] | None:
+    """Django's description of a PostgreSQL database, without a pool; or None."""
+    value = text(name)
+    if not value:
+        return None
+    if urlsplit(value).scheme not in {"postgres", "postgresql"}:
+        raise _nonsense(name, "postgres://host/name")
+    described = _postgres(value, 1)
+    del described["OPTIONS"]["pool"]
+    return described
+
+
 def _sqlite(file: Path) -> dict[str, Any]:
     file.parent.mkdir(parents=True, exist_ok=True)
     return {

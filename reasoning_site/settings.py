@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import tomllib
 from pathlib import Path
 from typing import Any
 
 from reasoning_site import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text("utf-8"))[
+    "project"
+]["version"]
 
 # ------------------------------------------------------------------ the site
 
@@ -110,6 +114,8 @@ DATABASE_POOL_SIZE = env.whole("DATABASE_POOL_SIZE", 16, at_least=2)
 DATABASES = {
     "default": env.database("DATABASE_URL", DATA_DIR / "db.sqlite3", DATABASE_POOL_SIZE)
 }
+# A way past a connection pooler, for the lock by which a process lives.
+LEASE_DATABASE = env.direct_database("LEASE_DATABASE_URL")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_HOST = env.redis_host("REDIS_URL")

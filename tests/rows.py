@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -13,8 +13,8 @@ from msgspec import UNSET
 
 from chat import store
 from chat.log.batches import make_batch, write
-from chat.models import Event as EventRow, Run, Step
-from chat.store import Claimed, Identity
+from chat.models import Event as EventRow, Process, Run, Step
+from chat.store import Claimed, Identity, processes
 from chat.wire.protocol import Event, RunFinished, StepDelta, StepFinished, StepStarted
 from chat.wire.transcript import digest
 
@@ -22,7 +22,7 @@ GUEST = Identity(None, "guest-key")
 STRANGER = Identity(None, "another-key")
 NOBODY = Identity(None, "")
 
-TEN_SECONDS: Final = timedelta(seconds=10)
+HERE, THERE = 1001, 1002  # processes that claim
 # A mark: other threads must see the rows. Such tests are slower.
 IN_THREADS: Final = pytest.mark.django_db(transaction=True)
 
@@ -54,11 +54,17 @@ def queued_run(session_id: UUID | None = None, who: Identity = GUEST) -> Run:
     return Run.objects.get(id=ask(session_id, who).run_id)
 
 
+def living_process() -> int:
+    """The id of another process, which lives as far as its row tells."""
+    return Process.objects.create(name="there", version="1", slots=8).pk
+
+
 def claimed_run(
-    session_id: UUID | None = None, who: Identity = GUEST, process: str = "here"
+    session_id: UUID | None = None, who: Identity = GUEST, process: int | None = None
 ) -> Claimed:
-    """A run that `process` has begun to drive, in a new session."""
+    """A run in a new session that `process` has begun to drive: by default, another."""
     run = queued_run(session_id, who)
+    process = process or living_process()
     claimed = store.start_next(run.session_id, process, 10_000)
     assert claimed is not None
     return claimed
@@ -82,13 +88,11 @@ def log_of(run_id: int) -> list[Event]:
     return events
 
 
-def silence(run_id: int, seconds: float) -> None:
-    """As if the run's process had not been heard of for so long."""
+def bury_process_of(run_id: int) -> None:
+    """As if the run's process had been declared dead."""
     run = Run.objects.get(id=run_id)
-    assert run.heartbeat is not None
-    Run.objects.filter(id=run_id).update(
-        heartbeat=run.heartbeat - timedelta(seconds=seconds)
-    )
+    assert run.process is not None
+    assert processes.declare_dead(run.process)
 
 
 def is_postgresql() -> bool:
@@ -96,9 +100,12 @@ def is_postgresql() -> bool:
     return connection.vendor == "postgresql"
 
 
-def take_over(run_id: int, process: str = "there", *, repeatable: bool = True) -> Any:
-    """As a process does that finds the run abandoned."""
-    return store.take_over(run_id, process, TEN_SECONDS, lambda *_: repeatable)
+def take_over(run_id: int, process: int = THERE, *, repeatable: bool = True) -> Claimed:
+    """Take over a run that is found abandoned."""
+    (left,) = [left for left in store.abandoned(99) if left.run_id == run_id]
+    claimed = store.take_over(left, process, lambda *_: repeatable)
+    assert claimed is not None
+    return claimed
 
 
 def say(run: Run, *events: Event, steps: tuple[Step, ...] = ()) -> None:

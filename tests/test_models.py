@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +13,6 @@ from django.db import connection
 from chat import store
 from chat.models import Run, Step
 from tests.rows import (
-    TEN_SECONDS,
     is_postgresql,
     queued_run,
 )
@@ -46,10 +46,10 @@ def plan_of(query: Callable[[], object]) -> str:
 @pytest.mark.parametrize(
     ("query", "indexes"),
     [
-        (lambda: store.abandoned(TEN_SECONDS, 8, [7]), ["run_heartbeat"]),
+        (lambda: store.abandoned(8), ["run_process"]),
         (lambda: store.waiting_sessions(8, 8), ["run_waiting"]),
         (
-            lambda: store.positions([uuid4(), uuid4()], TEN_SECONDS),
+            lambda: store.positions([uuid4(), uuid4()], timedelta(seconds=10)),
             ["run_end", "finished_at"],
         ),
     ],

@@ -226,6 +226,5 @@ def _finish(run_id: int, event: RunFinished) -> None:
         input_tokens=usage and usage.input_tokens,
         output_tokens=usage and usage.output_tokens,
         finished_at=datetime.now(UTC),
-        heartbeat=None,
-        process="",
+        process=None,
     )

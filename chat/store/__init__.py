@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from chat.store.asking import Asked, ask, retry
 from chat.store.claiming import (
+    Abandoned,
     Claimed,
     abandoned,
     lost,
-    release,
-    renew,
     start_next,
     take_over,
     waiting_sessions,
@@ -53,6 +52,7 @@ from chat.store.writing import Committed
 
 __all__ = [
     "PAGE_SESSIONS",
+    "Abandoned",
     "Asked",
     "Claimed",
     "Committed",
@@ -78,8 +78,6 @@ __all__ = [
     "merged_page",
     "positions",
     "read_events",
-    "release",
-    "renew",
     "restore_session",
     "retry",
     "run_views",

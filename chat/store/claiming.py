@@ -1,20 +1,20 @@
-"""Which process drives a run: claims, takeovers, heartbeats."""
+"""Which process drives a run: claims, and takeovers of what others have left."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Count, F, Min
-from django.db.models.functions import Now
 from msgspec import Struct
 
 from chat.log.batches import wall_clock
 from chat.models import Event as EventRow, Run, Session, Step
 from chat.store.events import read_events
+from chat.store.processes import abandoned_runs
 from chat.store.writing import Closing, Committed, append
 from chat.wire.protocol import RunStarted
 from chat.wire.transcript import fold
@@ -23,6 +23,13 @@ LOST_CALL: Final = (
     "The server was lost while {tool} was being called. It is not known whether the"
     " call took effect, so it was not made again."
 )
+
+
+class Abandoned(Struct, frozen=True):
+    """A running run that no living process drives."""
+
+    run_id: int
+    process: int | None  # which died; None: it has handed the run over
 
 
 class Claimed(Struct, frozen=True):
@@ -35,7 +42,7 @@ class Claimed(Struct, frozen=True):
     written: Committed
 
 
-def start_next(session_id: UUID, process: str, max_per_owner: int) -> Claimed | None:
+def start_next(session_id: UUID, process: int, max_per_owner: int) -> Claimed | None:
     """Claim the session's oldest queued run, if its turn has come.
 
     It has when nothing is running in the session, and fewer than `max_per_owner`
@@ -64,25 +71,26 @@ def start_next(session_id: UUID, process: str, max_per_owner: int) -> Claimed | 
 
 
 def take_over(
-    run_id: int,
-    process: str,
-    older_than: timedelta,
-    is_repeatable: Callable[[str, str], bool],
+    left: Abandoned, process: int, is_repeatable: Callable[[str, str], bool]
 ) -> Claimed | None:
-    """Claim a running run whose process has not been heard of, if it is still so.
+    """Claim an abandoned run, if nobody else has yet.
 
     `is_repeatable(agent, tool)`: whether a call that may have been made can be made
     again. One that cannot stays in the log as failed, and is told in `lost_call`.
     """
     with transaction.atomic():
-        stale = Run.objects.filter(
-            id=run_id,
-            status=Run.Status.RUNNING,
-            heartbeat__lt=Now() - older_than,
-        )
-        if not stale.update(takeovers=F("takeovers") + 1, heartbeat=Now()):
+        # Held against the process that was read: PostgreSQL does not repeat an
+        # anti-join after a lock wait, and two processes would claim one run.
+        still = Run.objects.filter(id=left.run_id, status=Run.Status.RUNNING)
+        if left.process is None:
+            claimed = still.filter(process=None).update(process=process)
+        else:
+            claimed = still.filter(process=left.process).update(
+                process=process, takeovers=F("takeovers") + 1
+            )
+        if not claimed:
             return None
-        run = Run.objects.select_for_update(no_key=True).get(id=run_id)
+        run = Run.objects.select_for_update(no_key=True).get(id=left.run_id)
         closing, lost_call = _close_open_steps(run, is_repeatable)
         return _claim(run, process, closing, lost_call)
 
@@ -102,7 +110,7 @@ def _close_open_steps(
     return closing, lost_call
 
 
-def _claim(run: Run, process: str, closing: Closing, lost_call: str = "") -> Claimed:
+def _claim(run: Run, process: int, closing: Closing, lost_call: str = "") -> Claimed:
     timestamp = wall_clock()
     run.epoch += 1
     run.status = Run.Status.RUNNING
@@ -110,7 +118,6 @@ def _claim(run: Run, process: str, closing: Closing, lost_call: str = "") -> Cla
     if run.started_at is None:
         run.started_at = datetime.fromtimestamp(timestamp, UTC)
     run.save(update_fields=["epoch", "status", "process", "started_at"])
-    Run.objects.filter(id=run.pk).update(heartbeat=Now())
     started = RunStarted(epoch=run.epoch, timestamp=timestamp)
     written = append(run, [started, *closing.events], closing.rows)
     steps = list(Step.objects.filter(run=run).order_by("step"))
@@ -122,22 +129,6 @@ def _next_step(run_id: int) -> int:
     return EventRow.objects.filter(run_id=run_id, kind="step_started").count()
 
 
-def renew(process: str, run_ids: Sequence[int]) -> set[int]:
-    """Say that this process is alive; which of these runs are not its any more."""
-    mine = Run.objects.filter(
-        id__in=run_ids, status=Run.Status.RUNNING, process=process
-    )
-    mine.update(heartbeat=Now())
-    return set(run_ids) - set(mine.values_list("id", flat=True))
-
-
-def release(process: str) -> int:
-    """Let any other process take over this one's runs at once; how many there were."""
-    return Run.objects.filter(status=Run.Status.RUNNING, process=process).update(
-        heartbeat=datetime(1970, 1, 1, tzinfo=UTC)
-    )
-
-
 def lost(epochs: Mapping[int, int]) -> set[int]:
     """Which of these runs, id → epoch, are not running under that epoch any more."""
     running = Run.objects.filter(id__in=epochs, status=Run.Status.RUNNING)
@@ -145,12 +136,10 @@ def lost(epochs: Mapping[int, int]) -> set[int]:
     return set(epochs) - {run_id for run_id, epoch in held if epoch == epochs[run_id]}
 
 
-def abandoned(older_than: timedelta, limit: int, but: Sequence[int] = ()) -> list[int]:
-    """Running runs whose process has not been heard of for so long."""
-    stale = Run.objects.filter(
-        status=Run.Status.RUNNING, heartbeat__lt=Now() - older_than
-    ).exclude(id__in=but)
-    return list(stale.order_by("heartbeat").values_list("id", flat=True)[:limit])
+def abandoned(limit: int) -> list[Abandoned]:
+    """Running runs that no living process drives, the oldest first."""
+    left = abandoned_runs().order_by("started_at", "id").values_list("id", "process")
+    return [Abandoned(*row) for row in left[:limit]]
 
 
 def waiting_sessions(limit: int, max_per_owner: int) -> list[UUID]:

@@ -1,16 +1,13 @@
-"""Which runs this process drives: claimed, kept, taken over, handed over."""
+"""Which runs this process drives: claimed, taken over, handed over."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-from collections.abc import Callable, Coroutine
-from datetime import timedelta
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -19,10 +16,10 @@ from chat import store
 from chat.agents import registry
 from chat.live.hub import Hub
 from chat.log.journal import Journal
-from chat.models import Run
-from chat.store import Claimed
+from chat.store import Abandoned, Claimed
 from chat.store.database import urgent
 from chat.work.driver import Driver
+from chat.work.leases import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -32,22 +29,29 @@ CLAIMS_AT_ONCE: Final = 8  # between two looks at what others have left
 class Scheduler:
     """Claims runs for this process while it has slots, and drives them."""
 
-    def __init__(self, hub: Hub, journal: Journal) -> None:
+    def __init__(
+        self, hub: Hub, journal: Journal, on_abandoned: Callable[[], None]
+    ) -> None:
+        """`on_abandoned` is told when there may be something to `recover`."""
         self._hub = hub
         self._journal = journal
-        self.process = f"{socket.gethostname()[:24]}:{os.getpid()}:{uuid4().hex[:12]}"
+        self._on_abandoned = on_abandoned
         self._drivers: dict[int, Driver] = {}  # by run id
         self._background: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._claiming = 0  # claims under way: each may become a run
-        # When the database last failed, on the loop's clock: see `recover`.
-        self.last_database_error = float("-inf")
+        self.lease = Lease(
+            running=lambda: frozenset(self._drivers),
+            on_lost=self.give_up,
+            on_renewed=self._renewed,
+            on_abandoned=on_abandoned,
+        )
 
     def wake(self, session_id: UUID) -> None:
         """Start what waits in the session, if its turn has come."""
         self._spawn(self._start_next(session_id))
 
-    def give_up(self, run_ids: list[int]) -> None:
+    def give_up(self, run_ids: Iterable[int]) -> None:
         """Stop driving these runs, if this process does: they are not its any more."""
         for run_id in run_ids:
             if driver := self._drivers.get(run_id):
@@ -68,21 +72,8 @@ class Scheduler:
         if drivers:
             self._spawn(self._give_up_lost({d.run.pk: d.run.epoch for d in drivers}))
 
-    async def renew(self) -> None:
-        """Say that this process is alive; give up what others have taken."""
-        if self._drivers:
-            renew = partial(store.renew, self.process, list(self._drivers))
-            self.give_up(list(await self._journal.between_flushes(renew)))
-
     async def recover(self) -> None:
-        """Take over abandoned runs and start waiting ones, while there are slots.
-
-        Not while the database has just come back: then no process could say that it
-        is alive, and all runs look abandoned.
-        """
-        calm = 2 * settings.HEARTBEAT_SECONDS
-        if asyncio.get_running_loop().time() - self.last_database_error < calm:
-            return
+        """Take over abandoned runs and start waiting ones, while there are slots."""
         while self._free_slots and await self._take_over_some():
             pass
         while self._free_slots and await self._start_some():
@@ -98,32 +89,25 @@ class Scheduler:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def hand_over(self) -> None:
-        """Let other processes claim this one's runs at once, not after a silence."""
-        try:
-            async with asyncio.timeout(2):
-                await urgent(store.release, self.process)
-        except (TimeoutError, DatabaseError) as error:
-            logger.warning("could not hand the runs over: %s", error)
+        """Let other processes claim this one's runs at once."""
+        await self.lease.leave()
         self._hub.call_recover()
 
     # ------------------------------------------------------------ claiming
 
     @property
     def _free_slots(self) -> int:
+        if self._closing or self.lease.process_id is None:
+            return 0
         return max(0, settings.MAX_RUNS - len(self._drivers) - self._claiming)
 
     async def _take_over_some(self) -> bool:
         """Take over some abandoned runs. Returns True if there may be more."""
-        older_than = timedelta(seconds=settings.TAKEOVER_SECONDS)
-        found = await urgent(
-            store.abandoned, older_than, CLAIMS_AT_ONCE, list(self._drivers)
-        )
+        found = await urgent(store.abandoned, CLAIMS_AT_ONCE)
         taken = [
-            run_id
-            for run_id in found
-            if await self._claim(
-                store.take_over, run_id, self.process, older_than, _is_repeatable
-            )
+            left.run_id
+            for left in found
+            if await self._claim(partial(_take_over, left))
         ]
         if taken:
             logger.warning("took over runs %s", taken)
@@ -142,22 +126,23 @@ class Scheduler:
 
         Returns True if a run was started.
         """
-        per_user = settings.MAX_RUNS_PER_USER
         try:
-            return await self._claim(
-                store.start_next, session_id, self.process, per_user
-            )
+            return await self._claim(partial(_start_next, session_id))
         except DatabaseError as error:
             logger.warning("could not start the next run, will try again: %s", error)
             return False
 
-    async def _claim(self, claim: Callable[..., Claimed | None], *args: Any) -> bool:
-        """Claim a run and drive it, if there is a slot. Returns True if it was."""
-        if self._closing or not self._free_slots:
+    async def _claim(self, claim: Callable[[int], Claimed | None]) -> bool:
+        """Claim a run and drive it, if there is a slot. Returns True if it was.
+
+        `claim` is told this process's id.
+        """
+        process_id = self.lease.process_id
+        if process_id is None or not self._free_slots:
             return False  # whoever has a free slot finds it in `recover`
         self._claiming += 1
         try:
-            claimed = await urgent(claim, *args)
+            claimed = await urgent(claim, process_id)
         finally:
             self._claiming -= 1
         if claimed is not None:
@@ -166,12 +151,24 @@ class Scheduler:
 
     def _begin(self, claimed: Claimed) -> None:
         self._hub.publish([(claimed.written.session_id, claimed.written.frame)])
+        if self._closing or claimed.run.process != self.lease.process_id:
+            return  # abandoned, and found by whoever looks next
         driver = Driver(claimed, self._journal)
         self._drivers[driver.run.pk] = driver
-        driver.task.add_done_callback(lambda _: self._ended(driver.run))
+        driver.task.add_done_callback(lambda _: self._ended(driver))
 
-    def _ended(self, run: Run) -> None:
-        self._drivers.pop(run.pk, None)
+    def _renewed(self) -> None:
+        """This process has begun anew: what it drove before is not its any more."""
+        process_id = self.lease.process_id
+        for driver in self._drivers.values():
+            if driver.run.process != process_id:
+                driver.give_up()
+        self._on_abandoned()
+
+    def _ended(self, driver: Driver) -> None:
+        run = driver.run
+        if self._drivers.get(run.pk) is driver:  # it may have come back
+            del self._drivers[run.pk]
         if not self._closing:
             self.wake(run.session_id)
 
@@ -185,6 +182,14 @@ class Scheduler:
         task = asyncio.create_task(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _take_over(left: Abandoned, process_id: int) -> Claimed | None:
+    return store.take_over(left, process_id, _is_repeatable)
+
+
+def _start_next(session_id: UUID, process_id: int) -> Claimed | None:
+    return store.start_next(session_id, process_id, settings.MAX_RUNS_PER_USER)
 
 
 def _is_repeatable(agent_name: str, tool_name: str) -> bool:

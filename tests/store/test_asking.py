@@ -15,6 +15,7 @@ from chat.wire.protocol import (
 )
 from tests.rows import (
     GUEST,
+    HERE,
     IN_THREADS,
     STRANGER,
     ask,
@@ -84,7 +85,7 @@ def test_messages_sent_at_once_are_numbered_without_gaps() -> None:
 def test_the_queue_is_bounded() -> None:
     session_id = uuid4()
     ask(session_id, max_queued=2)
-    store.start_next(session_id, "here", 8)
+    store.start_next(session_id, HERE, 8)
     for _ in range(2):
         ask(session_id, max_queued=2)
     with pytest.raises(ProtocolError) as caught:

@@ -1,4 +1,4 @@
-"""Which process drives a run: claims, takeovers, heartbeats."""
+"""Which process drives a run: claims, and takeovers of what others have left."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from django.db import IntegrityError, transaction
 
 from chat import store
 from chat.log.batches import make_batch, write
-from chat.models import Run
-from chat.store import Claimed, Identity
+from chat.models import Process, Run
+from chat.store import Abandoned, Identity, processes
 from chat.wire.protocol import (
     RunCreated,
     RunFinished,
@@ -21,19 +21,21 @@ from chat.wire.protocol import (
 from chat.wire.transcript import fold
 from tests.rows import (
     GUEST,
+    HERE,
     IN_THREADS,
     STRANGER,
-    TEN_SECONDS,
+    THERE,
     answer,
     ask,
     both_at_once,
+    bury_process_of,
     claimed_run,
     finish,
+    living_process,
     log_of,
     queued_run,
     running_run,
     say,
-    silence,
     started,
     take_over,
 )
@@ -45,12 +47,12 @@ def test_one_run_at_a_time_in_order() -> None:
     session_id = uuid4()
     for prompt in ("one", "two"):
         ask(session_id, prompt=prompt)
-    first = store.start_next(session_id, "here", 8)
+    first = store.start_next(session_id, HERE, 8)
     assert first is not None
     assert (first.run.prompt, first.run.epoch, first.next_step) == ("one", 1, 0)
-    assert store.start_next(session_id, "here", 8) is None
+    assert store.start_next(session_id, HERE, 8) is None
     finish(first.run)
-    second = store.start_next(session_id, "here", 8)
+    second = store.start_next(session_id, HERE, 8)
     assert second is not None
     assert second.run.prompt == "two"
     kinds = [type(event) for event in log_of(first.run.pk)]
@@ -62,7 +64,7 @@ def test_of_many_who_claim_one_wins() -> None:
     run = queued_run()
     calls = [
         lambda process=process: store.start_next(run.session_id, process, 8)
-        for process in "abcd"
+        for process in (HERE, THERE, 1003, 1004)
     ]
     won = [claimed for claimed in both_at_once(*calls) if claimed]
     assert len(won) == 1
@@ -82,19 +84,19 @@ def test_an_owner_has_so_many_runs_at_a_time_over_all_sessions() -> None:
     for _ in range(2):
         running_run()
     third = queued_run()
-    assert store.start_next(third.session_id, "here", 2) is None
+    assert store.start_next(third.session_id, HERE, 2) is None
     stranger = queued_run(who=STRANGER)
-    assert store.start_next(stranger.session_id, "here", 2) is not None
+    assert store.start_next(stranger.session_id, HERE, 2) is not None
     user = User.objects.create_user("ada")
     signed_in = queued_run(who=Identity(user.pk, ""))
-    assert store.start_next(signed_in.session_id, "here", 2) is not None
+    assert store.start_next(signed_in.session_id, HERE, 2) is not None
 
 
 def test_nothing_starts_in_a_deleted_session() -> None:
     run = queued_run()
     store.delete_session(run.session_id, GUEST)
-    assert store.start_next(run.session_id, "here", 8) is None
-    assert store.start_next(uuid4(), "here", 8) is None
+    assert store.start_next(run.session_id, HERE, 8) is None
+    assert store.start_next(uuid4(), HERE, 8) is None
 
 
 def test_waiting_sessions_are_those_whose_turn_has_come_oldest_first() -> None:
@@ -125,27 +127,32 @@ def test_deleted_sessions_do_not_keep_others_waiting() -> None:
     assert store.waiting_sessions(1, 9) == [waiting.session_id]
 
 
-def test_a_silent_process_loses_its_run() -> None:
+def test_a_dead_process_loses_its_run() -> None:
     run = running_run()
-    assert store.abandoned(TEN_SECONDS, 8) == []
-    assert take_over(run.pk) is None
-    silence(run.pk, 11)
-    assert store.abandoned(TEN_SECONDS, 8) == [run.pk]
-    claimed = take_over(run.pk)
+    assert store.abandoned(8) == []
+    dead = Run.objects.get(id=run.pk).process
+    bury_process_of(run.pk)
+    assert store.abandoned(8) == [Abandoned(run.pk, dead)]
+    claimed = take_over(run.pk, living := living_process())
     assert (claimed.run.epoch, claimed.run.process, claimed.run.takeovers) == (
         2,
-        "there",
+        living,
         1,
     )
-    assert store.abandoned(TEN_SECONDS, 8) == []
-    assert take_over(run.pk) is None
+    assert store.abandoned(8) == []
+    late = store.take_over(Abandoned(run.pk, dead), THERE, lambda *_: True)
+    assert late is None
 
 
 @IN_THREADS
 def test_of_many_who_take_over_one_wins() -> None:
     run = running_run()
-    silence(run.pk, 11)
-    calls = [lambda process=process: take_over(run.pk, process) for process in "abcd"]
+    bury_process_of(run.pk)
+    (left,) = store.abandoned(8)
+    calls = [
+        lambda process=process: store.take_over(left, process, lambda *_: True)
+        for process in (HERE, THERE, 1003, 1004)
+    ]
     assert len([claimed for claimed in both_at_once(*calls) if claimed]) == 1
     assert Run.objects.get(id=run.pk).epoch == 2
 
@@ -154,8 +161,8 @@ def test_what_was_open_is_discarded_and_its_number_not_used_again() -> None:
     run = running_run()
     answer(run, "Hm", type_="thought")
     say(run, started(1), StepDelta(step=1, text="Hel"))
-    silence(run.pk, 11)
-    claimed: Claimed = take_over(run.pk)
+    bury_process_of(run.pk)
+    claimed = take_over(run.pk)
     assert [step.content for step in claimed.steps] == ["Hm"]
     assert (claimed.next_step, claimed.lost_call) == (2, "")
     state = fold(1, log_of(run.pk))
@@ -171,8 +178,8 @@ def test_a_call_that_may_have_been_made_is_told_unless_it_can_be_repeated(
     run = running_run()
     answer(run, "{}", type_="tool_use")
     say(run, started(1, "tool_result", "transfer"))
-    silence(run.pk, 11)
-    claimed: Claimed = take_over(run.pk, repeatable=repeatable)
+    bury_process_of(run.pk)
+    claimed = take_over(run.pk, repeatable=repeatable)
     assert bool(claimed.lost_call) is not repeatable
     if not repeatable:
         assert "transfer" in claimed.lost_call
@@ -181,7 +188,7 @@ def test_a_call_that_may_have_been_made_is_told_unless_it_can_be_repeated(
 
 def test_the_old_owner_can_write_nothing_after_a_takeover() -> None:
     run = running_run()
-    silence(run.pk, 11)
+    bury_process_of(run.pk)
     run.refresh_from_db()
     batch = make_batch(run.pk, run.epoch, run.last_seq, [started(0)])
     take_over(run.pk)
@@ -189,20 +196,13 @@ def test_the_old_owner_can_write_nothing_after_a_takeover() -> None:
         assert write([batch]) == set()
 
 
-def test_renewing_keeps_a_run_and_tells_which_are_lost() -> None:
-    mine, other, done = running_run(), running_run(), running_run()
-    for run in (mine, other):
-        silence(run.pk, 11)
-    take_over(other.pk)
+def test_runs_that_are_handed_over_are_nobodys_and_were_not_lost() -> None:
+    here = living_process()
+    mine, done = claimed_run(process=here).run, claimed_run(process=here).run
+    running_run()
     finish(done)
-    assert store.renew("here", [mine.pk, other.pk, done.pk]) == {other.pk, done.pk}
-    assert store.abandoned(TEN_SECONDS, 8) == []
-
-
-def test_released_runs_can_be_taken_over_at_once() -> None:
-    mine = running_run()
-    other = claimed_run(process="there").run
-    assert store.release("here") == 1
-    assert store.abandoned(TEN_SECONDS, 8) == [mine.pk]
-    assert take_over(mine.pk) is not None
-    assert take_over(other.pk) is None
+    processes.leave(here)
+    assert store.abandoned(8) == [Abandoned(mine.pk, None)]
+    claimed = take_over(mine.pk)
+    assert claimed.run.takeovers == 0
+    assert not Process.objects.filter(id=here).exists()

@@ -12,6 +12,7 @@ from chat.models import Run
 from chat.store import exchanges
 from tests.rows import (
     GUEST,
+    HERE,
     answer,
     ask,
     finish,
@@ -26,13 +27,13 @@ def test_an_agent_remembers_finished_runs_but_not_what_was_superseded() -> None:
     session_id = uuid4()
     for prompt in ("one", "two", "three", "four"):
         ask(session_id, prompt=prompt)
-        claimed = store.start_next(session_id, "here", 8)
+        claimed = store.start_next(session_id, HERE, 8)
         assert claimed is not None
         answer(claimed.run, f"to {prompt}")
         finish(claimed.run)
     store.stop(session_id, GUEST, ask(session_id, prompt="never").number, None)
     store.retry(session_id, GUEST, 2, 20)
-    again = store.start_next(session_id, "here", 8)
+    again = store.start_next(session_id, HERE, 8)
     assert again is not None
     assert remembered(again.run) == [
         ("one", ["to one"]),
@@ -49,7 +50,7 @@ def test_a_continued_run_goes_on_from_all_that_came_before() -> None:
     for text in ("second", "third"):
         last = Run.objects.latest("number")
         store.retry(run.session_id, GUEST, last.number, 20)
-        claimed = store.start_next(run.session_id, "here", 8)
+        claimed = store.start_next(run.session_id, HERE, 8)
         assert claimed is not None
         before = [step.content for step in store.steps_to_continue(claimed.run)]
         assert before == ["first", "second"][: last.number]
@@ -89,7 +90,7 @@ def tried(
     if reason == "withdrawn":
         store.stop(session_id, GUEST, asked.number, None)
     else:
-        claimed = store.start_next(session_id, "here", 8)
+        claimed = store.start_next(session_id, HERE, 8)
         assert claimed is not None
         answer(claimed.run, f"try {asked.number}")
         finish(claimed.run, reason)

@@ -16,7 +16,7 @@ from chat.log.batches import commit, make_batch
 from chat.models import Run
 from chat.store import NotYoursError
 from chat.wire.protocol import ProtocolError, RunFinished
-from tests.rows import GUEST, ask
+from tests.rows import GUEST, HERE, ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +36,7 @@ def test_asking_stopping_retrying_and_starting_at_once_in_one_chat() -> None:
         lambda: ask(session_id, max_queued=50),
         lambda: store.stop(session_id, GUEST, None, None),
         lambda: store.retry(session_id, GUEST, 1, 50),
-        lambda: store.start_next(session_id, "here", 100),
+        lambda: store.start_next(session_id, HERE, 100),
         finish,
     ]
 

@@ -34,11 +34,11 @@ from tests.rows import (
     GUEST,
     IN_THREADS,
     ask,
+    bury_process_of,
     log_of,
     queued_run,
     running_run,
     say,
-    silence,
     started,
     take_over,
 )
@@ -125,7 +125,7 @@ def test_live_equals_reload_for_what_ends_from_outside(reason: str) -> None:
         say(run, started(0), StepDelta(step=0, text="Hel"))
         say(run, StepReplaced(step=0, type="thought"))
     if reason == "taken over":
-        silence(run.pk, 11)
+        bury_process_of(run.pk)
         claimed = take_over(run.pk)
         say(claimed.run, started(1))
     if reason != "running":

@@ -19,6 +19,7 @@ from chat.wire.protocol import (
 from chat.wire.transcript import digest, fold, view
 from tests.rows import (
     GUEST,
+    HERE,
     IN_THREADS,
     NOBODY,
     STRANGER,
@@ -60,7 +61,7 @@ def test_what_is_asked_while_its_session_is_deleted_does_not_run_on() -> None:
 
     def go_on() -> None:
         with transaction.atomic():
-            claimed = store.start_next(session_id, "here", 8)
+            claimed = store.start_next(session_id, HERE, 8)
             assert claimed is not None
             asking.set()
             assert deleting.wait(10)
@@ -140,7 +141,7 @@ def test_a_waiting_run_is_withdrawn_and_the_others_keep_their_place() -> None:
     assert (withdrawn.status, withdrawn.reason) == ("finished", "withdrawn")
     assert fold(2, log_of(withdrawn.pk)).reason == "withdrawn"
     finish(run)
-    following = store.start_next(run.session_id, "here", 8)
+    following = store.start_next(run.session_id, HERE, 8)
     assert following is not None
     assert following.run.number == 3
 

@@ -21,6 +21,7 @@ from chat.agents.base import (
 from chat.live.hub import Hub
 from chat.log.journal import Journal
 from chat.models import Event as EventRow, Run
+from chat.store import processes
 from chat.store.database import db
 from chat.wire.protocol import Chat, Frame, encode
 from chat.wire.transcript import RunState, apply, fold, view
@@ -119,14 +120,32 @@ class Process:
     """What one process of the site drives runs with."""
 
     def __init__(self) -> None:
-        self.hub = Hub(self._look_at, lambda: None)
+        self._changed = asyncio.Event()
+        self.hub = Hub(self._look_at, self._changed.set)
         self.journal = Journal(self.hub.publish)
-        self.scheduler = Scheduler(self.hub, self.journal)
+        self.scheduler = Scheduler(self.hub, self.journal, self._changed.set)
         self.verbs = Verbs(self.hub, self.scheduler)
         self._gone = False
 
     def _look_at(self, run_ids: list[int]) -> None:
         self.scheduler.look_at(run_ids)
+
+    async def begun(self) -> None:
+        """Return when it has a lease, and may drive runs."""
+        async with asyncio.timeout(20):
+            while self.scheduler.lease.process_id is None:
+                await self._changed.wait()
+
+    async def recover(self) -> None:
+        """Take over what dead processes left, as soon as they have been found dead."""
+        async with asyncio.timeout(20):
+            while not await db(processes.are_runs_abandoned):
+                await self._heard()
+        await self.scheduler.recover()
+
+    async def _heard(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
 
     def watch(self, session_id: UUID) -> Watcher:
         watcher = Watcher()
@@ -143,6 +162,7 @@ class Process:
             self._gone = True
             await self.scheduler.close()
             await self.journal.close()
+            await self.scheduler.lease.stop()
             await self.hub.close()
 
 
@@ -153,6 +173,7 @@ Use = Callable[..., Agent]
 async def process() -> AsyncIterator[Process]:
     running = Process()
     try:
+        await running.begun()
         yield running
     finally:
         await running.crash()

@@ -25,7 +25,7 @@ from chat.agents.base import (
 from chat.models import Run
 from chat.store.database import db
 from chat.wire.transcript import fold
-from tests.rows import GUEST, log_of, silence
+from tests.rows import GUEST, log_of
 from tests.work.processes import (
     Agent,
     Play,
@@ -191,10 +191,9 @@ async def test_a_run_that_was_taken_over_tells_what_it_took_as_a_whole(
             await watcher.until(lambda: len(watcher.texts()) == 2)
             row = await row_of(session_id)
         assert row.started_at is not None
-        await db(silence, row.pk, 11)
         began = row.started_at - timedelta(seconds=60)
         await db(Run.objects.filter(id=row.pk).update, started_at=began)
-        await there.scheduler.recover()
+        await there.recover()
         await db_until(lambda: Run.objects.filter(status="finished").exists())
     row = await row_of(session_id)
     assert (row.input_tokens, row.output_tokens) == (30, 3)
@@ -241,9 +240,8 @@ async def test_a_lost_call_is_made_again_only_if_that_does_no_harm(
             log = await db(log_of, row.pk)
             assert [s.type for s in fold(1, log).open_steps()] == ["tool_result"]
             await here.crash()
-        await db(silence, row.pk, 11)
         there.hub.join(session_id, watcher)
-        await there.scheduler.recover()
+        await there.recover()
         run = await watcher.ended()
         await check_live_is_reload(session_id, watcher)
         assert run.reason == ("answered" if repeatable else "server_lost")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from pytest_django import Settings
 
 from chat.models import Run
 from chat.store import NotYoursError
@@ -109,8 +110,9 @@ async def test_stopping_ends_the_agent_and_keeps_the_text(use: Use) -> None:
 
 
 async def test_a_stop_on_another_process_takes_the_run_from_its_owner(
-    use: Use,
+    use: Use, settings: Settings
 ) -> None:
+    settings.HEARTBEAT_SECONDS = 0.1
     agent = use(stuck)
     session_id = uuid4()
     async with process() as owner, process() as other:
@@ -118,8 +120,7 @@ async def test_a_stop_on_another_process_takes_the_run_from_its_owner(
         await owner.ask(session_id)
         await watcher.said("Half")
         await other.verbs.stop(session_id, GUEST, 1, None)
-        await owner.scheduler.renew()  # the nudge was lost: the heartbeat finds out
-        await agent_closed(agent, 1)
+        await agent_closed(agent, 1)  # the nudge was lost: the heartbeat finds out
         agent.gate.set()
         events = await db(log_of, (await row_of(session_id)).pk)
         assert fold(1, events).reason == "stopped"
