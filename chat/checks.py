@@ -11,6 +11,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning as Doubt, register
 
+from chat.agents import registry
+
 Check = Callable[[], Iterable[CheckMessage]]
 
 # File systems over a network, where SQLite's locks and shared memory do not hold.
@@ -44,6 +46,17 @@ def processes_share_a_channel_layer() -> Iterator[CheckMessage]:
             "channel layer in common: viewers would see tokens seconds late.",
             hint="Set REDIS_URL to a Redis or Valkey server, or WEB_CONCURRENCY to 1.",
             id="chat.E001",
+        )
+
+
+@site_check
+def agents_and_tools_are_there() -> Iterator[CheckMessage]:
+    """A name that leads nowhere would be noticed by the first who asks."""
+    for problem in registry.problems():
+        yield Error(
+            problem,
+            hint="README and docs/agents.md say what these settings take.",
+            id="chat.E006",
         )
 
 

@@ -209,7 +209,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     def _greeting(self, session: Session | None) -> dict[str, Any]:
         return {
             "session_id": str(self.session_id),
-            "agent_name": session.agent_name if session else registry.DEFAULT,
+            "agent_name": session.agent_name if session else registry.default(),
             "message": "Connected.",
             "protocol": PROTOCOL_VERSION,
             "heartbeat_interval": HEARTBEAT_INTERVAL,

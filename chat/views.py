@@ -132,7 +132,7 @@ def _config(
             {"name": agent.name, "description": agent.description}
             for agent in registry.describe()
         ],
-        "agent_name": session.agent_name if session else registry.DEFAULT,
+        "agent_name": session.agent_name if session else registry.default(),
         "model": to_builtins(registry.model_info()),
         "ws_path": f"/ws/chat/{session_id}" + (f"?for={claim}" if claim else ""),
         "user": {"name": user.get_username()} if user.is_authenticated else None,

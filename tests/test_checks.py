@@ -55,6 +55,7 @@ def test_every_message_has_a_hint(given: Callable[..., None]) -> None:
         ("chat.E004", {"LLM_BASE_URL": "http://model/v1"}),
         ("chat.W004", {"LLM_MODEL": "qwen3:8b"}),
         ("chat.W004", {"LLM_API_KEY": "k"}),
+        ("chat.E006", {"EXTRA_TOOLS": ["no.such.tool"]}),
         ("chat.E005", {"BUILTIN_MODEL_PATH": "/nowhere/model.gguf"}),
         ("chat.W005", {"DATABASES": POSTGRES, "DATABASE_POOL_SIZE": 2}),
         (

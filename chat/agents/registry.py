@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from django.conf import settings
 from msgspec import Struct
@@ -18,15 +19,15 @@ from chat.agents.builtin.model import (
     BuiltinModel,
     ModelProcess,
 )
+from chat.agents.hosted import AgentsError, load
 from chat.agents.model.client import ChatModel, ChatServer, ServerConfig
-from chat.agents.qwen import QwenAgent
+from chat.agents.qwen import QwenAgent, library_tool_names
 from chat.agents.qwen.threads import ThreadPool
 from chat.agents.scripted import ScriptedAgent, read_script
 from chat.agents.tools.base import Tool
 from chat.agents.tools.calculator import Calculator
 from chat.agents.tools.current_time import CurrentTime
-
-DEFAULT: Final = "researcher"
+from chat.agents.tools.errors import kind_and_message
 
 RESEARCHER: Final = (
     "You are a careful researcher. Think step by step. Use the tools for anything "
@@ -58,13 +59,25 @@ class ModelInfo(Struct, frozen=True):
 
 def describe() -> list[AgentInfo]:
     """The agents that can be chosen, the default one first."""
-    return [AgentInfo(name, DESCRIPTIONS[name]) for name in names()]
+    own = _own()
+    return [
+        AgentInfo(name, own[name].description if name in own else DESCRIPTIONS[name])
+        for name in names()
+    ]
 
 
 def names() -> list[str]:
-    """The names of the agents that can be chosen, the default one first."""
-    scripted = ["scripted"] if _setting("SCRIPTED_AGENT", "") else []
-    return ["researcher", "assistant", *scripted]
+    """The names of the agents that can be chosen, the default one first.
+
+    Those of `AGENTS` stand in place of the site's two.
+    """
+    scripted = ["scripted"] if settings.SCRIPTED_AGENT else []
+    return [*(_own() or ("researcher", "assistant")), *scripted]
+
+
+def default() -> str:
+    """The agent that is asked where nobody has chosen one."""
+    return names()[0]
 
 
 def create(name: str) -> BaseAgent:
@@ -83,13 +96,13 @@ def model_info() -> ModelInfo:
     """The model that answers."""
     if settings.LLM_BASE_URL:
         return ModelInfo(settings.LLM_MODEL, builtin=False)
-    path = _setting("BUILTIN_MODEL_PATH", "")
+    path = settings.BUILTIN_MODEL_PATH
     return ModelInfo(Path(path).stem if path else NAME, builtin=True)
 
 
 def warm_up() -> None:
     """Import the library in the background, so that the first answer is quick."""
-    agent = create(DEFAULT)
+    agent = create(default())
     if isinstance(agent, QwenAgent):
         agent.warm_up()
 
@@ -103,16 +116,45 @@ async def shutdown() -> None:
 
 def forget() -> None:
     """Read the settings anew on the next use."""
-    for cached in (_agent, _model, _tools):
+    for cached in (_agent, _model, _own, _tools):
         cached.cache_clear()
+
+
+def problems() -> Iterator[str]:
+    """What of the settings names agents and tools that cannot be had."""
+    try:
+        _own()
+    except AgentsError as error:
+        yield f"AGENTS: {error}"
+    for path in settings.EXTRA_TOOLS:
+        try:
+            _extra_tool(path)
+        except Exception as error:  # noqa: BLE001 - whatever importing it raises
+            yield f"EXTRA_TOOLS: {path} cannot be used: {kind_and_message(error)}"
+    if settings.LIBRARY_TOOLS:
+        known = library_tool_names()
+        for name in settings.LIBRARY_TOOLS:
+            if name not in known:
+                there = ", ".join(sorted(known))
+                yield f"LIBRARY_TOOLS: there is no {name!r}. There are: {there}."
+
+
+@cache
+def _own() -> dict[str, BaseAgent]:
+    """The agents of `AGENTS` by name."""
+    if not settings.AGENTS:
+        return {}
+    return {agent.name: agent for agent in load(settings.AGENTS)}
 
 
 @cache
 def _agent(name: str) -> BaseAgent:
+    if name in _own():
+        return _own()[name]
     if name == "scripted":
         script = read_script(Path(settings.SCRIPTED_AGENT))
         return ScriptedAgent(name, DESCRIPTIONS[name], script)
-    threads, tool_threads = _threads(_setting("MAX_RUNS", 64))
+    threads, tool_threads = _threads(settings.MAX_RUNS)
     researcher = name == "researcher"
     return QwenAgent(
         name,
@@ -122,34 +164,34 @@ def _agent(name: str) -> BaseAgent:
         tool_threads=tool_threads,
         instructions=RESEARCHER if researcher else ASSISTANT,
         tools=_tools() if researcher else (),
-        library_tools=_setting("LIBRARY_TOOLS", ()) if researcher else (),
+        library_tools=settings.LIBRARY_TOOLS if researcher else (),
         text_protocol=bool(settings.LLM_BASE_URL)
-        and _setting("LLM_TOOL_PROTOCOL", "native") == "nous",
+        and settings.LLM_TOOL_PROTOCOL == "nous",
         max_input_tokens=_context(),
-        tool_timeout=_setting("TOOL_TIMEOUT", 60.0),
+        tool_timeout=settings.TOOL_TIMEOUT,
     )
 
 
 def _context() -> int:
     """Tokens that the model takes in."""
-    wanted: int = _setting("LLM_MAX_INPUT_TOKENS", 30_000)
+    wanted: int = settings.LLM_MAX_INPUT_TOKENS
     if settings.LLM_BASE_URL:
         return wanted
-    return min(wanted, NAMED_CONTEXT if _setting("BUILTIN_MODEL_PATH", "") else CONTEXT)
+    return min(wanted, NAMED_CONTEXT if settings.BUILTIN_MODEL_PATH else CONTEXT)
 
 
 @cache
 def _model() -> ChatModel:
     if not settings.LLM_BASE_URL:
-        path = _setting("BUILTIN_MODEL_PATH", "")
+        path = settings.BUILTIN_MODEL_PATH
         return BuiltinModel(ModelProcess(Path(path) if path else None), _tools())
     return ChatServer(
         ServerConfig(
             base_url=settings.LLM_BASE_URL,
             model=settings.LLM_MODEL,
             api_key=settings.LLM_API_KEY,
-            first_chunk_timeout=_setting("LLM_FIRST_CHUNK_TIMEOUT", 60.0),
-            chunk_timeout=_setting("LLM_CHUNK_TIMEOUT", 60.0),
+            first_chunk_timeout=settings.LLM_FIRST_CHUNK_TIMEOUT,
+            chunk_timeout=settings.LLM_CHUNK_TIMEOUT,
         )
     )
 
@@ -157,17 +199,16 @@ def _model() -> ChatModel:
 @cache
 def _tools() -> tuple[Tool, ...]:
     """The tools that ship, and those the settings name by dotted path."""
-    extra = []
-    for path in _setting("EXTRA_TOOLS", ()):
-        module, _, name = path.rpartition(".")
-        extra.append(getattr(import_module(module), name)())
+    extra = map(_extra_tool, settings.EXTRA_TOOLS)
     return (Calculator(), CurrentTime(), *extra)
+
+
+def _extra_tool(path: str) -> Tool:
+    module, _, name = path.rpartition(".")
+    tool: Tool = getattr(import_module(module), name)()
+    return tool
 
 
 @cache
 def _threads(size: int) -> tuple[ThreadPool, ThreadPool]:
     return ThreadPool(size, "agent"), ThreadPool(2 * size, "tool")
-
-
-def _setting(name: str, default: Any) -> Any:
-    return getattr(settings, name, default)

@@ -50,7 +50,7 @@ def ask(
     """
     with transaction.atomic():
         session = _begun_session(
-            session_id, who, agent_name or registry.DEFAULT, prompt
+            session_id, who, agent_name or registry.default(), prompt
         )
         if client_id is not None:
             known = Run.objects.filter(session=session, client_id=client_id).first()

@@ -181,5 +181,5 @@ def session_data(session: Session | None, session_id: UUID) -> dict[str, Any]:
     return {
         "session_id": str(session_id),
         "title": session.title if session else "",
-        "agent_name": session.agent_name if session else registry.DEFAULT,
+        "agent_name": session.agent_name if session else registry.default(),
     }

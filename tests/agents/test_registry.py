@@ -32,8 +32,42 @@ def real_model(settings: Settings, model_server: ModelServer) -> Any:
 
 def test_researcher_and_assistant_are_always_there() -> None:
     assert [agent.name for agent in registry.describe()] == ["researcher", "assistant"]
-    assert registry.DEFAULT == "researcher"
+    assert registry.default() == "researcher"
     assert registry.create("researcher").name == "researcher"
+
+
+async def test_agents_of_a_file_stand_in_place_of_the_site_s(
+    settings: Settings,
+) -> None:
+    settings.AGENTS = "examples/plain_agents.py"
+    assert [agent.name for agent in registry.describe()] == ["dice", "counter"]
+    assert registry.default() == "dice"
+    agent = registry.create("counter")
+    told = await listen(agent.run_with_reasoning_stream("one two", []))
+    assert told.answer == "You have said 2 words so far."
+    with pytest.raises(KeyError):
+        registry.create("researcher")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "word"),
+    [
+        ("AGENTS", "nowhere.py", "no file nowhere.py"),
+        ("EXTRA_TOOLS", ["nowhere.Tool"], "nowhere.Tool"),
+        ("EXTRA_TOOLS", ["json"], "json"),
+        ("EXTRA_TOOLS", ["tests.agents.ledger.Nothing"], "Nothing"),
+        ("LIBRARY_TOOLS", ["no_such_tool"], "no_such_tool"),
+    ],
+)
+def test_a_setting_that_leads_nowhere_is_a_problem(
+    settings: Settings, setting: str, value: object, word: str
+) -> None:
+    assert list(registry.problems()) == []
+    setattr(settings, setting, value)
+    registry.forget()
+    (problem,) = registry.problems()
+    assert problem.startswith(f"{setting}: ")
+    assert word in problem
 
 
 def test_an_unknown_agent_is_a_key_error() -> None:

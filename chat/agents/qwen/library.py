@@ -9,7 +9,7 @@ from qwen_agent.agents import FnCallAgent, fncall_agent
 from qwen_agent.llm.base import register_llm
 from qwen_agent.llm.function_calling import BaseFnCallModel
 from qwen_agent.llm.schema import FunctionCall, Message
-from qwen_agent.tools.base import BaseTool
+from qwen_agent.tools.base import TOOL_REGISTRY, BaseTool
 
 from chat.agents.model.rounds import Round
 from chat.agents.qwen.context import Owner, current
@@ -91,6 +91,11 @@ class SiteAgent(FnCallAgent):  # type: ignore[misc]  # the library has no types
     ) -> str:
         del tool_args  # the run has them as the model sent them
         return self.owner.call_tool(tool_name)
+
+
+def tool_names() -> set[str]:
+    """The names under which Qwen-Agent and its extensions have registered tools."""
+    return set(TOOL_REGISTRY)
 
 
 def _messages_of(said: Round) -> list[Message]:
