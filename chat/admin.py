@@ -11,6 +11,7 @@ from uuid import UUID
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -19,6 +20,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from chat import runtime, store
 from chat.models import Run, Session, Step
 
 if TYPE_CHECKING:  # at run time ModelAdmin takes no argument
@@ -75,6 +77,14 @@ def _counts(sessions: Any) -> dict[str, int]:
     return {"sessions": len(sessions), "runs": runs}
 
 
+def _erase(sessions: QuerySet[Session]) -> None:
+    """Delete sessions; when that is committed, whoever writes or watches there ends."""
+    erased = store.erase(sessions)
+    transaction.on_commit(
+        lambda: runtime.call_soon(lambda running: running.erased(erased))
+    )
+
+
 @admin.register(Session)
 class SessionAdmin(AnswerSearch, _LookOnly, SessionModelAdmin):
     """Sessions with everything that was said and done in them."""
@@ -127,6 +137,16 @@ class SessionAdmin(AnswerSearch, _LookOnly, SessionModelAdmin):
         """What goes with the sessions, counted: Django would list every event."""
         missing = set() if self.has_delete_permission(request) else {"session"}
         return [str(session) for session in objs], _counts(objs), missing, []
+
+    def delete_model(self, _request: HttpRequest, obj: Session) -> None:
+        """Delete one session, whatever is being answered there."""
+        _erase(Session.objects.filter(pk=obj.pk))
+
+    def delete_queryset(
+        self, _request: HttpRequest, queryset: QuerySet[Session]
+    ) -> None:
+        """Delete the chosen sessions likewise."""
+        _erase(Session.objects.filter(pk__in=[session.pk for session in queryset]))
 
     def contains(self, word: str) -> Q:
         """Title, prompt, answer, or the id itself."""
@@ -257,3 +277,15 @@ class PersonAdmin(UserModelAdmin):
         }
         missing = {what for what, allowed in may.items() if not allowed}
         return [str(user) for user in objs], counts, missing, []
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        """Delete one user and all their sessions."""
+        self.delete_queryset(request, User.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Delete the chosen users and all their sessions."""
+        with transaction.atomic():
+            # Locked, so that nobody begins another session meanwhile.
+            chosen = list(queryset.select_for_update().values_list("pk", flat=True))
+            _erase(Session.objects.filter(owner__in=chosen))
+            super().delete_queryset(request, User.objects.filter(pk__in=chosen))

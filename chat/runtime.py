@@ -99,6 +99,10 @@ class Runtime:
             self._hang_ups.add(hang_up)
             hang_up.add_done_callback(self._hang_ups.discard)
 
+    def erased(self, erased: store.Erased) -> None:
+        """Sessions are gone for good: have whoever drives runs there give them up."""
+        self.scheduler.give_up_everywhere(erased.run_ids)
+
     def _look_at(self, run_ids: list[int]) -> None:
         self.scheduler.look_at(run_ids)
 

@@ -17,6 +17,7 @@ from chat.store.claiming import (
     waiting_sessions,
 )
 from chat.store.cleanup import clean_up
+from chat.store.erasing import Erased, erase
 from chat.store.events import (
     Position,
     merged_page,
@@ -56,6 +57,7 @@ __all__ = [
     "Asked",
     "Claimed",
     "Committed",
+    "Erased",
     "Identity",
     "NotYoursError",
     "Position",
@@ -69,6 +71,7 @@ __all__ = [
     "change_session",
     "clean_up",
     "delete_session",
+    "erase",
     "find_session",
     "find_with_positions",
     "history",

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from chat.models import Session
+from chat.store.erasing import erase
 
 KEPT_DELETED: Final = timedelta(days=30)  # sessions that can still be restored
 
@@ -25,8 +26,8 @@ def clean_up() -> None:
         # One by one: a long session takes a while, and others want to write too.
         with transaction.atomic():
             locked = _long_deleted().select_for_update(skip_locked=True)
-            if session := locked.filter(id=session_id).first():
-                session.delete()
+            if locked.filter(id=session_id).exists():
+                erase(Session.objects.filter(id=session_id))
 
 
 def _long_deleted() -> QuerySet[Session]:
