@@ -14,7 +14,7 @@ from msgspec import UNSET
 from chat import store
 from chat.log.batches import make_batch, write
 from chat.models import Event as EventRow, Process, Run, Step
-from chat.store import Claimed, Identity, processes
+from chat.store import Claimant, Claimed, Identity, processes
 from chat.wire.protocol import Event, RunFinished, StepDelta, StepFinished, StepStarted
 from chat.wire.transcript import digest
 
@@ -27,7 +27,7 @@ HERE, THERE = 1001, 1002  # processes that claim
 IN_THREADS: Final = pytest.mark.django_db(transaction=True)
 
 
-def ask(
+def ask(  # noqa: PLR0913  (as the store's)
     session_id: UUID | None = None,
     who: Identity = GUEST,
     prompt: str = "Hi",
@@ -36,6 +36,7 @@ def ask(
     enable_reasoning: bool = True,
     client_id: str | None = None,
     max_queued: int = 20,
+    claimant: Claimant | None = None,
 ) -> store.Asked:
     """`store.ask` with the arguments that a test leaves out."""
     return store.ask(
@@ -46,6 +47,7 @@ def ask(
         enable_reasoning=enable_reasoning,
         client_id=client_id,
         max_queued=max_queued,
+        claimant=claimant,
     )
 
 
@@ -64,10 +66,16 @@ def claimed_run(
 ) -> Claimed:
     """A run in a new session that `process` has begun to drive: by default, another."""
     run = queued_run(session_id, who)
-    process = process or living_process()
-    claimed = store.start_next(run.session_id, process, 10_000)
+    claimed = start_next(run.session_id, process or living_process())
     assert claimed is not None
     return claimed
+
+
+def start_next(
+    session_id: UUID, process: int = HERE, max_per_owner: int = 10_000
+) -> Claimed | None:
+    """As `process` does when it has a free slot."""
+    return store.start_next(session_id, Claimant(process, max_per_owner))
 
 
 def running_run(session_id: UUID | None = None, who: Identity = GUEST) -> Run:

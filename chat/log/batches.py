@@ -110,8 +110,7 @@ def write(batches: Sequence[Batch]) -> set[int]:
     ours = _advance(batches)
     fresh = [batch for batch in batches if batch.run_id in ours]
     rows = [row for batch in fresh for row in batch.rows]
-    for start in range(0, len(rows), ROWS_PER_INSERT):
-        _insert(rows[start : start + ROWS_PER_INSERT])
+    insert(rows)
     steps = [step for batch in fresh for step in batch.steps]
     if steps:
         Step.objects.bulk_create(steps)
@@ -124,6 +123,12 @@ def write(batches: Sequence[Batch]) -> set[int]:
             _spend(batch.run_id, batch.used)
     stale = [batch for batch in batches if batch.run_id not in ours]
     return ours | _written_before(stale)
+
+
+def insert(rows: Sequence[tuple[int, int, str, str]]) -> None:
+    """Insert events of runs that the transaction has advanced, or made."""
+    for start in range(0, len(rows), ROWS_PER_INSERT):
+        _insert(rows[start : start + ROWS_PER_INSERT])
 
 
 def _insert(rows: Sequence[tuple[int, int, str, str]]) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from chat.store.asking import Asked, ask, retry
 from chat.store.claiming import (
     Abandoned,
+    Claimant,
     Claimed,
     abandoned,
+    has_queued,
     lost,
     start_next,
     take_over,
@@ -25,7 +27,7 @@ from chat.store.events import (
     read_events,
     session_positions,
 )
-from chat.store.exchanges import history, steps_to_continue
+from chat.store.exchanges import Memory, recall
 from chat.store.sessions import (
     PAGE_SESSIONS,
     Identity,
@@ -55,10 +57,12 @@ __all__ = [
     "PAGE_SESSIONS",
     "Abandoned",
     "Asked",
+    "Claimant",
     "Claimed",
     "Committed",
     "Erased",
     "Identity",
+    "Memory",
     "NotYoursError",
     "Position",
     "SessionChange",
@@ -74,13 +78,14 @@ __all__ = [
     "erase",
     "find_session",
     "find_with_positions",
-    "history",
+    "has_queued",
     "latest_runs",
     "list_sessions",
     "lost",
     "merged_page",
     "positions",
     "read_events",
+    "recall",
     "restore_session",
     "retry",
     "run_views",
@@ -89,7 +94,6 @@ __all__ = [
     "sessions_of",
     "snapshot",
     "start_next",
-    "steps_to_continue",
     "stop",
     "take_over",
     "usage_of",

@@ -1,4 +1,4 @@
-"""Messages become queued runs; finished runs are run again or continued."""
+"""Messages become runs: begun at once where the session is idle, else queued."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Max
 from django.db.models.functions import Now
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from chat.agents import registry
-from chat.log.batches import wall_clock
+from chat.log.batches import insert, make_batch, wall_clock
 from chat.models import Run, Session
-from chat.store.sessions import Identity
-from chat.store.writing import Committed, append, locked_session
-from chat.wire.protocol import (
-    ProtocolError,
-    RunCreated,
+from chat.store.claiming import (
+    Claimant,
+    Claimed,
+    is_turn,
+    remembering,
+    run_started,
+    runs_of,
 )
+from chat.store.sessions import Identity, NotYoursError
+from chat.store.sql import fetch, fetch_one
+from chat.store.writing import Committed, locked_session
+from chat.wire.protocol import ProtocolError, RunCreated
 
 TITLE_CHARS: Final = 80
 
@@ -31,9 +36,43 @@ class Asked(Struct, frozen=True):
     number: int
     written: Committed | None
     title: str | None  # where the session has just got one
+    claimed: Claimed | None = None  # where its turn came at once
 
 
-def ask(
+class _Question(Struct, frozen=True):
+    """What a run is to be about."""
+
+    prompt: str
+    agent_name: str
+    enable_reasoning: bool
+    client_id: str | None = None
+    retry_of: int | None = None
+
+
+# Begins the session, or locks it: one row version either way, since it is touched.
+_TOUCH_SESSION: Final = """
+INSERT INTO chat_session
+  (id, owner_id, guest_key, agent_name, title, pinned, archived)
+VALUES (%s, %s, %s, %s, %s, FALSE, FALSE)
+ON CONFLICT (id) DO UPDATE SET
+  updated_at = {now}, agent_name = COALESCE(%s, chat_session.agent_name)
+RETURNING owner_id, guest_key, deleted_at, agent_name, title
+"""
+
+_KNOWN: Final = """
+SELECT id, number FROM chat_run WHERE session_id = %s AND client_id = %s
+"""
+
+_INSERT_RUN: Final = """
+INSERT INTO chat_run
+  (session_id, number, client_id, prompt, agent_name, enable_reasoning, retry_of_id,
+   created_at, status, reason, epoch, last_seq, process, started_at, takeovers)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, '', %s, %s, %s, %s, 0)
+RETURNING id
+"""
+
+
+def ask(  # noqa: PLR0913  (what a message consists of)
     session_id: UUID,
     who: Identity,
     *,
@@ -42,34 +81,35 @@ def ask(
     enable_reasoning: bool,
     client_id: str | None,
     max_queued: int,
+    claimant: Claimant | None = None,
 ) -> Asked:
-    """Store a message as a queued run of the session, which begins with its first.
+    """Store a message as a run of the session, which begins with its first.
 
-    Without `agent_name` the session's agent is asked. Raises NotYoursError, or
-    ProtocolError (`queue_full`).
+    `claimant` drives the run at once if its turn has come; else it is queued. Without
+    `agent_name` the session's agent is asked. Raises NotYoursError, or ProtocolError
+    (`queue_full`).
     """
     with transaction.atomic():
-        session = _begun_session(
-            session_id, who, agent_name or registry.default(), prompt
+        session = _touched_session(session_id, who, agent_name, prompt)
+        if client_id and (known := fetch_one(_KNOWN, session_id, client_id)):
+            transaction.set_rollback(True)  # nothing new has been said
+            run_id, number = known
+            return Asked(run_id, number, None, None)
+        question = _Question(
+            prompt, session.agent_name, enable_reasoning, client_id=client_id
         )
-        if client_id is not None:
-            known = Run.objects.filter(session=session, client_id=client_id).first()
-            if known is not None:
-                return Asked(known.pk, known.number, None, None)
-        return _create_run(
-            session,
-            Run(
-                prompt=prompt,
-                agent_name=agent_name or session.agent_name,
-                enable_reasoning=enable_reasoning,
-                client_id=client_id,
-            ),
-            max_queued,
-        )
+        asked = _create_run(session, question, max_queued, claimant)
+    return _remembering(asked)
 
 
-def retry(session_id: UUID, who: Identity, number: int, max_queued: int) -> Asked:
-    """Queue the prompt of a finished run again. Raises as `ask`, or `not_found`."""
+def retry(
+    session_id: UUID,
+    who: Identity,
+    number: int,
+    max_queued: int,
+    claimant: Claimant | None = None,
+) -> Asked:
+    """Run the prompt of a finished run again. Raises as `ask`, or `not_found`."""
     with transaction.atomic():
         session = locked_session(session_id, who)
         old = Run.objects.filter(session=session, number=number).first()
@@ -77,52 +117,78 @@ def retry(session_id: UUID, who: Identity, number: int, max_queued: int) -> Aske
             raise ProtocolError("not_found", f"There is no run {number} here.")
         if old.status != Run.Status.FINISHED:
             raise ProtocolError("bad_message", f"Run {number} has not finished yet.")
-        return _create_run(
-            session,
-            Run(
-                prompt=old.prompt,
-                agent_name=old.agent_name,
-                enable_reasoning=old.enable_reasoning,
-                retry_of=old,
-            ),
-            max_queued,
+        Session.objects.filter(id=session_id).update(
+            agent_name=old.agent_name, updated_at=Now()
         )
+        question = _Question(
+            old.prompt, old.agent_name, old.enable_reasoning, retry_of=old.pk
+        )
+        asked = _create_run(session, question, max_queued, claimant)
+    return _remembering(asked)
 
 
-def _begun_session(
-    session_id: UUID, who: Identity, agent_name: str, prompt: str
+def _touched_session(
+    session_id: UUID, who: Identity, agent_name: str | None, prompt: str
 ) -> Session:
-    Session.objects.bulk_create(
-        [
-            Session(
-                id=session_id,
-                owner_id=who.user_id,
-                guest_key="" if who.user_id is not None else who.guest_key,
-                agent_name=agent_name,
-                title=_title(prompt),
-            )
-        ],
-        ignore_conflicts=True,
+    """The session, begun or locked. Raises NotYoursError."""
+    guest_key = "" if who.user_id is not None else who.guest_key
+    first_agent = agent_name or registry.default()
+    values = (session_id, who.user_id, guest_key, first_agent, _title(prompt))
+    ((owner_id, guest_key, deleted_at, agent_name, title),) = fetch(
+        _TOUCH_SESSION, *values, agent_name
     )
-    return locked_session(session_id, who)
+    session = Session(
+        id=session_id,
+        owner_id=owner_id,
+        guest_key=guest_key,
+        agent_name=agent_name,
+        title=title,
+    )
+    if deleted_at or not who.owns(session):
+        raise NotYoursError
+    return session
 
 
-def _create_run(session: Session, run: Run, max_queued: int) -> Asked:
-    runs = Run.objects.filter(session=session)
-    if runs.filter(status=Run.Status.QUEUED).count() >= max_queued:
+def _remembering(asked: Asked) -> Asked:
+    if asked.claimed is None:
+        return asked
+    return structs.replace(asked, claimed=remembering(asked.claimed))
+
+
+def _create_run(
+    session: Session,
+    question: _Question,
+    max_queued: int,
+    claimant: Claimant | None,
+) -> Asked:
+    runs = runs_of(session.pk)
+    if runs.queued >= max_queued:
         raise ProtocolError(
             "queue_full",
             f"{max_queued} messages are waiting already. Wait for an answer first.",
             retryable=True,
         )
-    run.session = session
-    run.number = (runs.aggregate(last=Max("number"))["last"] or 0) + 1
+    if claimant and (runs.queued or not is_turn(runs, claimant)):
+        claimant = None
     timestamp = wall_clock()
-    run.created_at = datetime.fromtimestamp(timestamp, UTC)
-    run.save()
-    Session.objects.filter(id=session.pk).update(
-        agent_name=run.agent_name, updated_at=Now()
+    now = datetime.fromtimestamp(timestamp, UTC)
+    run = Run(
+        session_id=session.pk,
+        number=runs.last + 1,
+        client_id=question.client_id,
+        prompt=question.prompt,
+        agent_name=question.agent_name,
+        enable_reasoning=question.enable_reasoning,
+        retry_of_id=question.retry_of,
+        created_at=now,
+        last_seq=1,
     )
+    if claimant:
+        run.status = Run.Status.RUNNING
+        run.process = claimant.process
+        run.started_at = now
+        run.epoch, run.last_seq = 1, 2
+    run.pk = _insert(run)
     created = RunCreated(
         prompt=run.prompt,
         agent_name=run.agent_name,
@@ -130,9 +196,38 @@ def _create_run(session: Session, run: Run, max_queued: int) -> Asked:
         client_id=run.client_id or UNSET,
         timestamp=timestamp,
     )
-    written = append(run, [created])
-    title = session.title if run.number == 1 else None
-    return Asked(run.pk, run.number, written, title)
+    batches = [make_batch(run.pk, 0, 0, [created])]
+    if claimant:
+        batches.append(make_batch(run.pk, 1, 1, [run_started(run, timestamp)]))
+    insert([row for batch in batches for row in batch.rows])
+    written = [Committed(session.pk, batch.frame(run.number)) for batch in batches]
+    return Asked(
+        run.pk,
+        run.number,
+        written[0],
+        session.title if run.number == 1 else None,
+        Claimed(run, [], "", 0, written[1]) if claimant else None,
+    )
+
+
+def _insert(run: Run) -> int:
+    ((run_id,),) = fetch(
+        _INSERT_RUN,
+        run.session_id,
+        run.number,
+        run.client_id,
+        run.prompt,
+        run.agent_name,
+        run.enable_reasoning,
+        run.retry_of_id,
+        run.created_at,
+        run.status,
+        run.epoch,
+        run.last_seq,
+        run.process,
+        run.started_at,
+    )
+    return int(run_id)
 
 
 def _title(prompt: str) -> str:

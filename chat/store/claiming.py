@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Count, F, Min
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from chat.agents.base import Part
 from chat.log.batches import wall_clock
-from chat.models import Event as EventRow, Run, Session, Step
+from chat.models import Event as EventRow, Run
 from chat.store.events import read_events
+from chat.store.exchanges import Memory, done_in, recall
 from chat.store.processes import abandoned_runs
+from chat.store.sql import execute, fetch, fetch_one
 from chat.store.writing import Closing, Committed, append
 from chat.wire.protocol import RunStarted
 from chat.wire.transcript import fold
+
+logger = logging.getLogger(__name__)
 
 LOST_CALL: Final = (
     "The server was lost while {tool} was being called. It is not known whether the"
@@ -32,42 +38,124 @@ class Abandoned(Struct, frozen=True):
     process: int | None  # which died; None: it has handed the run over
 
 
+class Claimant(Struct, frozen=True):
+    """A process with a free slot."""
+
+    process: int
+    max_per_owner: int  # runs at a time in all sessions of one owner
+
+
 class Claimed(Struct, frozen=True):
     """A run that is now this process's to drive, and what it did before."""
 
     run: Run
-    steps: list[Step]
+    done: list[Part]
     lost_call: str  # says that a call may have been made and forgotten, or ""
     next_step: int  # the first step number that no event has used
     written: Committed
+    memory: Memory | None = None  # None: the database went away before it was read
 
 
-def start_next(session_id: UUID, process: int, max_per_owner: int) -> Claimed | None:
-    """Claim the session's oldest queued run, if its turn has come.
+class Runs(Struct, frozen=True):
+    """What a session's turn depends on."""
 
-    It has when nothing is running in the session, and fewer than `max_per_owner`
-    runs in all sessions of its owner.
+    last: int  # the highest number
+    queued: int
+    running: int
+    owners: int  # running, in all sessions of the session's owner
+
+
+# The literals are for SQLite, which takes a partial index only for what it can read.
+_RUNS: Final = """
+SELECT
+  (SELECT COALESCE(MAX(number), 0) FROM chat_run WHERE session_id = s.id),
+  (SELECT COUNT(*) FROM chat_run WHERE session_id = s.id AND status = 'queued'),
+  (SELECT COUNT(*) FROM chat_run WHERE session_id = s.id AND status = 'running'),
+  (SELECT COUNT(*) FROM chat_run r JOIN chat_session o ON o.id = r.session_id
+   WHERE r.status = 'running' AND o.guest_key = s.guest_key
+   AND o.owner_id {same} s.owner_id)
+FROM chat_session s WHERE s.id = %s
+"""
+
+_LOCK_SESSION: Final = """
+SELECT id FROM chat_session WHERE id = %s AND deleted_at IS NULL {lock}
+"""
+
+_NEXT: Final = """
+SELECT id, number, prompt, agent_name, enable_reasoning, retry_of_id, last_seq
+FROM chat_run WHERE session_id = %s AND status = 'queued' ORDER BY number LIMIT 1
+"""
+
+_HAS_QUEUED: Final = """
+SELECT 1 FROM chat_run WHERE session_id = %s AND status = 'queued' LIMIT 1
+"""
+
+_CLAIM: Final = """
+UPDATE chat_run SET status = 'running', epoch = %s, process = %s, started_at = %s
+WHERE id = %s
+"""
+
+
+def runs_of(session_id: UUID) -> Runs:
+    """The runs of a session that the transaction has locked."""
+    ((last, queued, running, owners),) = fetch(_RUNS, session_id)
+    return Runs(last, queued, running, owners)
+
+
+def is_turn(runs: Runs, claimant: Claimant) -> bool:
+    """Whether one more run may start: one at a time, and so many per owner."""
+    return not runs.running and runs.owners < claimant.max_per_owner
+
+
+def run_started(run: Run, timestamp: float) -> RunStarted:
+    """What the log says of the run's claim."""
+    return RunStarted(epoch=run.epoch, timestamp=timestamp)
+
+
+def remembering(claimed: Claimed) -> Claimed:
+    """With what the agent remembers, read in the same visit to the database.
+
+    Where that fails the run is claimed all the same: its driver reads again.
     """
+    try:
+        return structs.replace(claimed, memory=recall(claimed.run))
+    except DatabaseError as error:
+        logger.warning("claimed run %s, but: %s", claimed.run.pk, error)
+        return claimed
+
+
+def has_queued(session_id: UUID) -> bool:
+    """Whether a run waits in the session."""
+    return fetch_one(_HAS_QUEUED, session_id) is not None
+
+
+def start_next(session_id: UUID, claimant: Claimant) -> Claimed | None:
+    """Claim the session's oldest queued run, if its turn has come: see `is_turn`."""
     with transaction.atomic():
-        session = (
-            Session.objects.select_for_update(no_key=True).filter(id=session_id).first()
-        )
-        if session is None or session.deleted_at:
+        if not fetch(_LOCK_SESSION, session_id):
             return None
-        runs = Run.objects.filter(session_id=session_id)
-        owners = Run.objects.filter(
-            status=Run.Status.RUNNING,
-            session__owner_id=session.owner_id,
-            session__guest_key=session.guest_key,
-        )
-        if owners.count() >= max_per_owner:
+        runs = runs_of(session_id)
+        if not runs.queued or not is_turn(runs, claimant):
             return None
-        if runs.filter(status=Run.Status.RUNNING).exists():
-            return None
-        run = runs.filter(status=Run.Status.QUEUED).order_by("number").first()
-        if run is None:
-            return None
-        return _claim(run, process, Closing(run))
+        run = _next(session_id)
+        claimed = _claim(run, claimant.process, Closing(run))
+    return remembering(claimed)
+
+
+def _next(session_id: UUID) -> Run:
+    """The queued run whose turn is next; there is one."""
+    (row,) = fetch(_NEXT, session_id)
+    run_id, number, prompt, agent_name, enable_reasoning, retry_of_id, last_seq = row
+    return Run(
+        id=run_id,
+        session_id=session_id,
+        number=number,
+        prompt=prompt,
+        agent_name=agent_name,
+        enable_reasoning=enable_reasoning,
+        retry_of_id=retry_of_id,
+        last_seq=last_seq,
+    )
 
 
 def take_over(
@@ -83,16 +171,17 @@ def take_over(
         # anti-join after a lock wait, and two processes would claim one run.
         still = Run.objects.filter(id=left.run_id, status=Run.Status.RUNNING)
         if left.process is None:
-            claimed = still.filter(process=None).update(process=process)
+            count = still.filter(process=None).update(process=process)
         else:
-            claimed = still.filter(process=left.process).update(
+            count = still.filter(process=left.process).update(
                 process=process, takeovers=F("takeovers") + 1
             )
-        if not claimed:
+        if not count:
             return None
         run = Run.objects.select_for_update(no_key=True).get(id=left.run_id)
         closing, lost_call = _close_open_steps(run, is_repeatable)
-        return _claim(run, process, closing, lost_call)
+        claimed = _claim(run, process, closing, lost_call)
+    return remembering(claimed)
 
 
 def _close_open_steps(
@@ -111,17 +200,19 @@ def _close_open_steps(
 
 
 def _claim(run: Run, process: int, closing: Closing, lost_call: str = "") -> Claimed:
+    """Claim a run that the transaction has locked, with or without a past."""
     timestamp = wall_clock()
+    is_new = run.epoch == 0
     run.epoch += 1
     run.status = Run.Status.RUNNING
     run.process = process
     if run.started_at is None:
         run.started_at = datetime.fromtimestamp(timestamp, UTC)
-    run.save(update_fields=["epoch", "status", "process", "started_at"])
-    started = RunStarted(epoch=run.epoch, timestamp=timestamp)
-    written = append(run, [started, *closing.events], closing.rows)
-    steps = list(Step.objects.filter(run=run).order_by("step"))
-    return Claimed(run, steps, lost_call, _next_step(run.pk), written)
+    execute(_CLAIM, run.epoch, process, run.started_at, run.pk)
+    written = append(run, [run_started(run, timestamp), *closing.events], closing.rows)
+    if is_new:
+        return Claimed(run, [], lost_call, 0, written)
+    return Claimed(run, done_in(run.pk), lost_call, _next_step(run.pk), written)
 
 
 def _next_step(run_id: int) -> int:

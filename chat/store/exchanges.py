@@ -2,29 +2,60 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Final
 from uuid import UUID
 
-from django.db.models import Sum
-from django.db.models.functions import Length
 from msgspec import Struct
 
-from chat.models import Run, Step
+from chat.agents.base import Exchange, Part
+from chat.models import Run
+from chat.store.sql import fetch, numbers
 
-MAX_TRIES: Final = 20  # runs that were continued, whose steps one run begins with
-MAX_CHARS: Final = 8 * 1024 * 1024  # of earlier steps; more than any model reads
+MAX_EXCHANGES: Final = 50  # handed to an agent, which cuts them to its model
+MAX_TRIES: Final = 20  # runs that were continued, whose parts one run begins with
+MAX_CHARS: Final = 8 * 1024 * 1024  # of earlier parts; more than any model reads
 
-Steps = dict[int, list[Step]]  # by run
+Parts = dict[int, list[Part]]  # by run
 
 
-def history(run: Run, limit: int) -> list[tuple[str, list[Step]]]:
-    """Earlier finished runs, oldest first: prompt and steps.
+class Memory(Struct, frozen=True):
+    """What an agent is told before it begins a run, oldest first."""
+
+    exchanges: list[Exchange]  # with earlier runs
+    continued: list[Part]  # of the run that this one goes on from
+
+
+_TRIES: Final = """
+SELECT id, number, COALESCE(retry_of_id, 0), reason FROM chat_run
+WHERE session_id = %s AND number <= %s ORDER BY number
+"""
+
+_PROMPTS: Final = """
+SELECT id, prompt,
+  (SELECT COALESCE(SUM(LENGTH(content)), 0) FROM chat_step WHERE run_id = chat_run.id)
+FROM chat_run WHERE id IN (RUNS)
+"""
+
+# Neither errors nor what was cut short, but for tools' results.
+_PARTS: Final = """
+SELECT run_id, type, iteration, content, status, tool_name, call_id, tool_input
+FROM chat_step WHERE run_id IN (RUNS)
+AND type <> 'error' AND (status = 'ok' OR type = 'tool_result')
+ORDER BY run_id, step
+"""
+
+
+def recall(run: Run, limit: int = MAX_EXCHANGES) -> Memory:
+    """Earlier finished runs, and what `run` goes on from.
 
     Of all tries at one prompt, the last that was not withdrawn; none of those at
     `run`'s own, which must not remember its first try. One that continues another is
-    remembered with what the other had done.
+    remembered with what the other had done. A rerun goes on from nothing.
     """
+    if run.number == 1:
+        return Memory([], [])
     tries = _tries(run.session_id, run.number)
     last: dict[int, _Try] = {}  # at each prompt
     for each in tries.values():
@@ -33,17 +64,19 @@ def history(run: Run, limit: int) -> list[tuple[str, list[Step]]]:
     last.pop(tries[run.pk].first, None)
     latest = sorted(last.values(), key=lambda each: each.number)[-limit:]
     runs = {each.run_id: [*_continued(each, tries), each.run_id] for each in latest}
-    runs = _newest_that_fit(runs)
-    steps = _steps(run_id for of in runs.values() for run_id in of)
-    prompts = dict(Run.objects.filter(id__in=runs).values_list("id", "prompt"))
-    return [(prompts[run_id], _joined(runs[run_id], steps)) for run_id in runs]
-
-
-def steps_to_continue(run: Run) -> list[Step]:
-    """The steps of the run that `run` continues, oldest first; none for a rerun."""
-    tries = _tries(run.session_id, run.number)
+    prompts, runs = _newest_that_fit(runs)
     continued = _continued(tries[run.pk], tries)
-    return _joined(continued, _steps(continued))
+    parts = _parts([*continued, *(run_id for of in runs.values() for run_id in of)])
+    exchanges = [
+        Exchange(prompts[run_id], tuple(_joined(of, parts)))
+        for run_id, of in runs.items()
+    ]
+    return Memory(exchanges, _joined(continued, parts))
+
+
+def done_in(run_id: int) -> list[Part]:
+    """The parts of the run that have been finished."""
+    return _parts([run_id]).get(run_id, [])
 
 
 class _Try(Struct, frozen=True):
@@ -58,15 +91,10 @@ class _Try(Struct, frozen=True):
 
 def _tries(session_id: UUID, until: int) -> dict[int, _Try]:
     """The session's runs up to number `until`, in order, by id."""
-    rows = (
-        Run.objects.filter(session_id=session_id, number__lte=until)
-        .order_by("number")
-        .values_list("id", "number", "retry_of_id", "reason")
-    )
     tries: dict[int, _Try] = {}
-    for run_id, number, retry_of, reason in rows:
+    for run_id, number, retry_of, reason in fetch(_TRIES, session_id, until):
         first = tries[retry_of].first if retry_of in tries else run_id
-        tries[run_id] = _Try(run_id, number, retry_of or 0, reason, first)
+        tries[run_id] = _Try(run_id, number, retry_of, reason, first)
     return tries
 
 
@@ -80,30 +108,40 @@ def _continued(run: _Try, tries: Mapping[int, _Try]) -> list[int]:
     return chain[::-1]
 
 
-def _newest_that_fit(runs: dict[int, list[int]]) -> dict[int, list[int]]:
-    """Without the oldest, if all their steps are too much text."""
-    sizes = dict(
-        Step.objects.filter(run_id__in=[r for of in runs.values() for r in of])
-        .values_list("run_id")
-        .annotate(size=Sum(Length("content")))
-    )
+def _newest_that_fit(
+    runs: dict[int, list[int]],
+) -> tuple[dict[int, str], dict[int, list[int]]]:
+    """The prompts; and the runs, without the oldest if that is too much text."""
+    if not runs:
+        return {}, runs
+    ids = numbers(run_id for of in runs.values() for run_id in of)
+    rows = fetch(_PROMPTS.replace("RUNS", ids))
+    prompts = {run_id: prompt for run_id, prompt, _ in rows}
+    sizes = {run_id: size for run_id, _, size in rows}
     left = MAX_CHARS
     fit: list[int] = []
     for run_id in reversed(runs):
-        left -= sum(sizes.get(each, 0) for each in runs[run_id])
+        left -= sum(sizes[each] for each in runs[run_id])
         if left < 0:
             break
         fit.append(run_id)
-    return {run_id: runs[run_id] for run_id in reversed(fit)}
+    return prompts, {run_id: runs[run_id] for run_id in reversed(fit)}
 
 
-def _steps(run_ids: Iterable[int]) -> Steps:
-    steps: Steps = {}
-    rows = Step.objects.filter(run_id__in=list(run_ids))
-    for step in rows.order_by("run_id", "step"):
-        steps.setdefault(step.run_id, []).append(step)
-    return steps
+def _parts(run_ids: Iterable[int]) -> Parts:
+    parts: Parts = {}
+    ids = list(run_ids)
+    if not ids:
+        return parts
+    for row in fetch(_PARTS.replace("RUNS", numbers(ids))):
+        run_id, type_, iteration, content, status, tool_name, call_id, tool_input = row
+        if isinstance(tool_input, str):
+            tool_input = json.loads(tool_input)  # which Django's cursors leave as text
+        parts.setdefault(run_id, []).append(
+            Part(type_, iteration, content, status, tool_name, call_id, tool_input)
+        )
+    return parts
 
 
-def _joined(run_ids: Iterable[int], steps: Steps) -> list[Step]:
-    return [step for run_id in run_ids for step in steps.get(run_id, ())]
+def _joined(run_ids: Iterable[int], parts: Parts) -> list[Part]:
+    return [part for run_id in run_ids for part in parts.get(run_id, ())]

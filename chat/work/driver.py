@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Final
 
 from django.conf import settings
 
@@ -14,21 +14,18 @@ from chat.agents import registry
 from chat.agents.base import (
     AgentError,
     BaseAgent,
-    Exchange,
     Failure,
-    Part,
     PartStarted,
     RunEnded,
 )
 from chat.log.journal import TRANSIENT, Journal, RunLog, RunLostError
 from chat.log.recorder import Recorder
-from chat.models import Step
-from chat.store import Claimed
+from chat.store import Claimed, Memory
 from chat.store.database import db
 
 logger = logging.getLogger(__name__)
 
-MAX_HISTORY: Final = 50  # earlier runs handed to an agent, which cuts them to its model
+RETRY_DELAY: Final = 1.0  # seconds, while the database is away
 MAX_TAKEOVERS: Final = 3  # without finishing a step; then the run has failed
 
 INTERNAL: Final = Failure(
@@ -110,8 +107,12 @@ class Driver:
         # Read once: each look at Django's settings costs as much as a token.
         max_events = settings.MAX_EVENTS_PER_RUN
         max_outage = settings.MAX_DATABASE_OUTAGE_SECONDS
-        history, done = await self._earlier()
-        stream = agent.run_with_reasoning_stream(self.run.prompt, history, done=done)
+        memory = await self._memory()
+        stream = agent.run_with_reasoning_stream(
+            self.run.prompt,
+            memory.exchanges,
+            done=[*memory.continued, *self._claimed.done],
+        )
         async with aclosing(stream):
             async for event in stream:
                 recorder.record(event)
@@ -127,12 +128,15 @@ class Driver:
                     raise AgentError("internal", OUTAGE, retryable=True)
         raise RuntimeError("the agent stopped without RunEnded")
 
-    async def _earlier(self) -> tuple[list[Exchange], list[Part]]:
-        """Earlier exchanges, and what this answer has so far: both for the agent."""
-        earlier = await _until_answered(store.history, self.run, MAX_HISTORY)
-        continued = await _until_answered(store.steps_to_continue, self.run)
-        history = [Exchange(prompt, tuple(_parts(of))) for prompt, of in earlier]
-        return history, _parts([*continued, *self._claimed.steps])
+    async def _memory(self) -> Memory:
+        """What the agent is to know: read with the claim, or as soon as can be."""
+        while (memory := self._claimed.memory) is None:
+            try:
+                return await db(store.recall, self.run)
+            except TRANSIENT as error:
+                logger.warning("the database is away, trying again: %s", error)
+                await asyncio.sleep(RETRY_DELAY)
+        return memory
 
 
 def _agent(name: str) -> BaseAgent:
@@ -141,30 +145,3 @@ def _agent(name: str) -> BaseAgent:
     except KeyError:
         message = f"The agent {name!r} is not there any more."
         raise AgentError("unknown_agent", message) from None
-
-
-async def _until_answered(query: Any, *args: Any) -> Any:
-    """`db(query, …)`, again while the database is away."""
-    while True:
-        try:
-            return await db(query, *args)
-        except TRANSIENT as error:
-            logger.warning("the database is away, trying again: %s", error)
-            await asyncio.sleep(1)
-
-
-def _parts(steps: list[Step]) -> list[Part]:
-    """What an agent remembers of steps: not errors, nor what was cut short."""
-    return [
-        Part(
-            step.type,  # type: ignore[arg-type]  # its choices are the literals
-            step.iteration,
-            step.content,
-            step.status,  # type: ignore[arg-type]  # its choices are the literals
-            step.tool_name,
-            step.call_id,
-            step.tool_input,
-        )
-        for step in steps
-        if step.type != "error" and (step.status == "ok" or step.type == "tool_result")
-    ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -16,12 +17,14 @@ from chat import store
 from chat.agents import registry
 from chat.live.hub import Hub
 from chat.log.journal import Journal
-from chat.store import Abandoned, Claimed
+from chat.store import Abandoned, Claimant, Claimed
 from chat.store.database import urgent
 from chat.work.driver import Driver
 from chat.work.leases import Lease
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 CLAIMS_AT_ONCE: Final = 8  # between two looks at what others have left
 
@@ -46,6 +49,25 @@ class Scheduler:
             on_renewed=self._renewed,
             on_abandoned=on_abandoned,
         )
+
+    @contextmanager
+    def slot(self) -> Iterator[Claimant | None]:
+        """Hold a slot, for a run that may be claimed; None where none is free."""
+        process_id = self.lease.process_id
+        if process_id is None or not self._free_slots:
+            yield None
+            return
+        self._claiming += 1
+        try:
+            yield Claimant(process_id, settings.MAX_RUNS_PER_USER)
+        finally:
+            self._claiming -= 1
+
+    async def to_the_end(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Await what may claim a run: it goes on where whoever awaits is cancelled."""
+        task = asyncio.create_task(coroutine)
+        self._keep(task)
+        return await asyncio.shield(task)
 
     def wake(self, session_id: UUID) -> None:
         """Start what waits in the session, if its turn has come."""
@@ -127,29 +149,23 @@ class Scheduler:
         Returns True if a run was started.
         """
         try:
-            return await self._claim(partial(_start_next, session_id))
+            return await self._claim(partial(store.start_next, session_id))
         except DatabaseError as error:
             logger.warning("could not start the next run, will try again: %s", error)
             return False
 
-    async def _claim(self, claim: Callable[[int], Claimed | None]) -> bool:
-        """Claim a run and drive it, if there is a slot. Returns True if it was.
-
-        `claim` is told this process's id.
-        """
-        process_id = self.lease.process_id
-        if process_id is None or not self._free_slots:
-            return False  # whoever has a free slot finds it in `recover`
-        self._claiming += 1
-        try:
-            claimed = await urgent(claim, process_id)
-        finally:
-            self._claiming -= 1
+    async def _claim(self, claim: Callable[[Claimant], Claimed | None]) -> bool:
+        """Claim a run and drive it, if there is a slot. Returns True if it was."""
+        with self.slot() as claimant:
+            if claimant is None:
+                return False  # whoever has a free slot finds it in `recover`
+            claimed = await urgent(claim, claimant)
         if claimed is not None:
-            self._begin(claimed)
+            self.drive(claimed)
         return claimed is not None
 
-    def _begin(self, claimed: Claimed) -> None:
+    def drive(self, claimed: Claimed) -> None:
+        """Drive a run that this process has claimed."""
         self._hub.publish([(claimed.written.session_id, claimed.written.frame)])
         if self._closing or claimed.run.process != self.lease.process_id:
             return  # abandoned, and found by whoever looks next
@@ -170,7 +186,18 @@ class Scheduler:
         if self._drivers.get(run.pk) is driver:  # it may have come back
             del self._drivers[run.pk]
         if not self._closing:
-            self.wake(run.session_id)
+            self._spawn(self._go_on(run.session_id))
+
+    async def _go_on(self, session_id: UUID) -> None:
+        """Start what waits in the session, which seldom has anything."""
+        try:
+            look = partial(store.has_queued, session_id)
+            queued = await self._journal.between_flushes(look)
+        except DatabaseError as error:
+            logger.warning("could not look for the next run: %s", error)
+            return  # `recover` finds it
+        if queued:
+            await self._start_next(session_id)
 
     async def _give_up_lost(self, epochs: dict[int, int]) -> None:
         try:
@@ -179,17 +206,15 @@ class Scheduler:
             logger.warning("could not look at runs %s: %s", list(epochs), error)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        task = asyncio.create_task(coroutine)
+        self._keep(asyncio.create_task(coroutine))
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
 
-def _take_over(left: Abandoned, process_id: int) -> Claimed | None:
-    return store.take_over(left, process_id, _is_repeatable)
-
-
-def _start_next(session_id: UUID, process_id: int) -> Claimed | None:
-    return store.start_next(session_id, process_id, settings.MAX_RUNS_PER_USER)
+def _take_over(left: Abandoned, claimant: Claimant) -> Claimed | None:
+    return store.take_over(left, claimant.process, _is_repeatable)
 
 
 def _is_repeatable(agent_name: str, tool_name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -23,12 +25,12 @@ class Verbs:
         self._scheduler = scheduler
 
     async def ask(self, session_id: UUID, who: Identity, chat: Chat) -> Asked:
-        """Queue a message; return when it is committed. It starts when it can.
+        """Store a message; return when it is committed. It starts when it can.
 
         Raises ProtocolError and NotYoursError.
         """
         _check_agent(chat.agent_name)
-        asked = await db(
+        ask = partial(
             store.ask,
             session_id,
             who,
@@ -38,14 +40,12 @@ class Verbs:
             client_id=chat.client_id,
             max_queued=settings.MAX_QUEUED_RUNS,
         )
-        self._asked(session_id, asked)
-        return asked
+        return await self._scheduler.to_the_end(self._begin(session_id, ask))
 
     async def retry(self, session_id: UUID, who: Identity, number: int) -> Asked:
-        """Queue a finished run's prompt again. Raises as `ask`."""
-        asked = await db(store.retry, session_id, who, number, settings.MAX_QUEUED_RUNS)
-        self._asked(session_id, asked)
-        return asked
+        """Run a finished run's prompt again. Raises as `ask`."""
+        retry = partial(store.retry, session_id, who, number, settings.MAX_QUEUED_RUNS)
+        return await self._scheduler.to_the_end(self._begin(session_id, retry))
 
     async def stop(
         self, session_id: UUID, who: Identity, number: int | None, seen: int | None
@@ -56,14 +56,21 @@ class Verbs:
         self._scheduler.give_up_everywhere([stopped.run_id])
         self._scheduler.wake(session_id)
 
-    def _asked(self, session_id: UUID, asked: Asked) -> None:
+    async def _begin(self, session_id: UUID, store_run: Callable[..., Asked]) -> Asked:
+        """Store a run and, where its turn has come, drive it."""
+        with self._scheduler.slot() as claimant:
+            asked = await db(store_run, claimant=claimant)
         if asked.written is None:
-            return
-        self._hub.publish([(asked.written.session_id, asked.written.frame)])
+            return asked
+        self._hub.publish([(session_id, asked.written.frame)])
         if asked.title is not None:
             data = {"session_id": str(session_id), "title": asked.title}
             self._hub.announce(session_id, message("session", data))
-        self._scheduler.wake(session_id)
+        if asked.claimed is not None:
+            self._scheduler.drive(asked.claimed)
+        else:
+            self._scheduler.wake(session_id)
+        return asked
 
 
 def _check_agent(name: str | None) -> None:

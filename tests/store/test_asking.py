@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from chat import store
 from chat.models import Run, Session
-from chat.store import Identity, NotYoursError
+from chat.store import Claimant, Identity, Memory, NotYoursError
 from chat.wire.protocol import (
     ProtocolError,
     RunCreated,
+    RunStarted,
 )
 from tests.rows import (
     GUEST,
     HERE,
     IN_THREADS,
     STRANGER,
+    answer,
     ask,
     both_at_once,
     finish,
     log_of,
     queued_run,
     running_run,
+    start_next,
 )
 
 pytestmark = pytest.mark.django_db
@@ -85,7 +89,7 @@ def test_messages_sent_at_once_are_numbered_without_gaps() -> None:
 def test_the_queue_is_bounded() -> None:
     session_id = uuid4()
     ask(session_id, max_queued=2)
-    store.start_next(session_id, HERE, 8)
+    start_next(session_id)
     for _ in range(2):
         ask(session_id, max_queued=2)
     with pytest.raises(ProtocolError) as caught:
@@ -155,3 +159,106 @@ def test_only_its_owner_can_retry() -> None:
     finish(run)
     with pytest.raises(NotYoursError):
         store.retry(run.session_id, STRANGER, 1, 20)
+
+
+# ---------------------------------------------------------------- claimed at once
+
+CLAIMANT = Claimant(HERE, 2)
+
+
+def test_a_message_in_an_idle_session_is_claimed_with_it() -> None:
+    asked = ask(prompt="one", claimant=CLAIMANT)
+    assert asked.claimed is not None
+    assert asked.written is not None
+    created, started = log_of(asked.run_id)
+    assert (type(created), type(started)) == (RunCreated, RunStarted)
+    assert asked.written.frame.events() == [created]
+    assert asked.claimed.written.frame.events() == [started]
+    run, row = asked.claimed.run, Run.objects.get(id=asked.run_id)
+    for field in Run._meta.concrete_fields:
+        assert getattr(run, field.attname) == getattr(row, field.attname), field
+    assert (row.status, row.epoch, row.process) == ("running", 1, HERE)
+    assert asked.claimed.memory == Memory([], [])
+    assert (asked.claimed.next_step, asked.claimed.lost_call) == (0, "")
+
+
+def test_what_is_claimed_with_its_message_is_claimed_as_any_other() -> None:
+    at_once = ask(prompt="one", claimant=CLAIMANT).claimed
+    queued = queued_run()
+    later = start_next(queued.session_id)
+    assert at_once is not None
+    assert later is not None
+    rows = Run.objects.filter(id__in=[at_once.run.pk, later.run.pk])
+    same = ("status", "epoch", "last_seq", "process", "takeovers", "reason", "number")
+    first, second = rows.values(*same)
+    assert first == second
+
+
+def test_a_message_behind_another_waits() -> None:
+    session_id = uuid4()
+    first = ask(session_id, claimant=CLAIMANT)
+    assert first.claimed is not None
+    second = ask(session_id, claimant=CLAIMANT)
+    finish(first.claimed.run)
+    third = ask(session_id, claimant=CLAIMANT)  # the second comes first
+    assert (second.claimed, third.claimed) == (None, None)
+    following = start_next(session_id)
+    assert following is not None
+    assert following.run.pk == second.run_id
+
+
+def test_who_has_enough_running_waits() -> None:
+    asked = [ask(claimant=CLAIMANT).claimed is not None for _ in range(3)]
+    assert asked == [True, True, False]
+    assert ask(who=STRANGER, claimant=CLAIMANT).claimed is not None
+
+
+def test_a_message_sent_again_is_not_claimed_again() -> None:
+    session_id = uuid4()
+    first = ask(session_id, client_id="id-1", claimant=CLAIMANT)
+    assert first.claimed is not None
+    finish(first.claimed.run)
+    before = Session.objects.get(id=session_id)
+    again = ask(session_id, agent_name="assistant", client_id="id-1", claimant=CLAIMANT)
+    assert (again.run_id, again.written, again.claimed) == (first.run_id, None, None)
+    after = Session.objects.get(id=session_id)
+    assert (after.agent_name, after.updated_at) == ("researcher", before.updated_at)
+
+
+def test_what_is_claimed_at_once_remembers_what_was_said_before() -> None:
+    session_id = uuid4()
+    first = ask(session_id, prompt="one", claimant=CLAIMANT).claimed
+    assert first is not None
+    answer(first.run, "to one")
+    finish(first.run, "stopped")
+    second = ask(session_id, prompt="two", claimant=CLAIMANT).claimed
+    assert second is not None
+    assert second.memory is not None
+    (exchange,) = second.memory.exchanges
+    assert (exchange.prompt, exchange.parts[0].content) == ("one", "to one")
+    finish(second.run)
+    again = store.retry(session_id, GUEST, 1, 20, CLAIMANT).claimed
+    assert again is not None
+    assert again.memory is not None
+    assert [part.content for part in again.memory.continued] == ["to one"]
+
+
+def test_a_first_message_takes_few_statements(
+    django_assert_max_num_queries: Any,
+) -> None:
+    session_id = uuid4()
+    with django_assert_max_num_queries(6):  # four, and the savepoint's two
+        first = ask(session_id, claimant=CLAIMANT).claimed
+    assert first is not None
+    finish(first.run)
+    with django_assert_max_num_queries(10):
+        assert ask(session_id, client_id="2", claimant=CLAIMANT).claimed is not None
+
+
+@IN_THREADS
+def test_of_many_messages_at_once_one_is_claimed() -> None:
+    session_id = uuid4()
+    found = both_at_once(*[lambda: ask(session_id, claimant=CLAIMANT)] * 6)
+    assert sorted(asked.number for asked in found) == [1, 2, 3, 4, 5, 6]
+    (first,) = [asked for asked in found if asked.claimed]
+    assert first.number == 1

@@ -36,6 +36,7 @@ from tests.rows import (
     queued_run,
     running_run,
     say,
+    start_next,
     started,
     take_over,
 )
@@ -47,12 +48,12 @@ def test_one_run_at_a_time_in_order() -> None:
     session_id = uuid4()
     for prompt in ("one", "two"):
         ask(session_id, prompt=prompt)
-    first = store.start_next(session_id, HERE, 8)
+    first = start_next(session_id)
     assert first is not None
     assert (first.run.prompt, first.run.epoch, first.next_step) == ("one", 1, 0)
-    assert store.start_next(session_id, HERE, 8) is None
+    assert start_next(session_id) is None
     finish(first.run)
-    second = store.start_next(session_id, HERE, 8)
+    second = start_next(session_id)
     assert second is not None
     assert second.run.prompt == "two"
     kinds = [type(event) for event in log_of(first.run.pk)]
@@ -63,7 +64,7 @@ def test_one_run_at_a_time_in_order() -> None:
 def test_of_many_who_claim_one_wins() -> None:
     run = queued_run()
     calls = [
-        lambda process=process: store.start_next(run.session_id, process, 8)
+        lambda process=process: start_next(run.session_id, process)
         for process in (HERE, THERE, 1003, 1004)
     ]
     won = [claimed for claimed in both_at_once(*calls) if claimed]
@@ -84,19 +85,19 @@ def test_an_owner_has_so_many_runs_at_a_time_over_all_sessions() -> None:
     for _ in range(2):
         running_run()
     third = queued_run()
-    assert store.start_next(third.session_id, HERE, 2) is None
+    assert start_next(third.session_id, max_per_owner=2) is None
     stranger = queued_run(who=STRANGER)
-    assert store.start_next(stranger.session_id, HERE, 2) is not None
+    assert start_next(stranger.session_id, max_per_owner=2) is not None
     user = User.objects.create_user("ada")
     signed_in = queued_run(who=Identity(user.pk, ""))
-    assert store.start_next(signed_in.session_id, HERE, 2) is not None
+    assert start_next(signed_in.session_id, max_per_owner=2) is not None
 
 
 def test_nothing_starts_in_a_deleted_session() -> None:
     run = queued_run()
     store.delete_session(run.session_id, GUEST)
-    assert store.start_next(run.session_id, HERE, 8) is None
-    assert store.start_next(uuid4(), HERE, 8) is None
+    assert start_next(run.session_id) is None
+    assert start_next(uuid4()) is None
 
 
 def test_waiting_sessions_are_those_whose_turn_has_come_oldest_first() -> None:
@@ -163,7 +164,7 @@ def test_what_was_open_is_discarded_and_its_number_not_used_again() -> None:
     say(run, started(1), StepDelta(step=1, text="Hel"))
     bury_process_of(run.pk)
     claimed = take_over(run.pk)
-    assert [step.content for step in claimed.steps] == ["Hm"]
+    assert [step.content for step in claimed.done] == ["Hm"]
     assert (claimed.next_step, claimed.lost_call) == (2, "")
     state = fold(1, log_of(run.pk))
     assert [step.content for step in state.steps.values()] == ["Hm"]
@@ -183,7 +184,7 @@ def test_a_call_that_may_have_been_made_is_told_unless_it_can_be_repeated(
     assert bool(claimed.lost_call) is not repeatable
     if not repeatable:
         assert "transfer" in claimed.lost_call
-    assert len(claimed.steps) == (1 if repeatable else 2)
+    assert len(claimed.done) == (1 if repeatable else 2)
 
 
 def test_the_old_owner_can_write_nothing_after_a_takeover() -> None:

@@ -12,12 +12,12 @@ from chat.models import Run
 from chat.store import exchanges
 from tests.rows import (
     GUEST,
-    HERE,
     answer,
     ask,
     finish,
     queued_run,
     running_run,
+    start_next,
 )
 
 pytestmark = pytest.mark.django_db
@@ -27,20 +27,20 @@ def test_an_agent_remembers_finished_runs_but_not_what_was_superseded() -> None:
     session_id = uuid4()
     for prompt in ("one", "two", "three", "four"):
         ask(session_id, prompt=prompt)
-        claimed = store.start_next(session_id, HERE, 8)
+        claimed = start_next(session_id)
         assert claimed is not None
         answer(claimed.run, f"to {prompt}")
         finish(claimed.run)
     store.stop(session_id, GUEST, ask(session_id, prompt="never").number, None)
     store.retry(session_id, GUEST, 2, 20)
-    again = store.start_next(session_id, HERE, 8)
+    again = start_next(session_id)
     assert again is not None
     assert remembered(again.run) == [
         ("one", ["to one"]),
         ("three", ["to three"]),
         ("four", ["to four"]),
     ]
-    assert [p for p, _ in store.history(again.run, 2)] == ["three", "four"]
+    assert [prompt for prompt, _ in remembered(again.run, 2)] == ["three", "four"]
 
 
 def test_a_continued_run_goes_on_from_all_that_came_before() -> None:
@@ -50,17 +50,16 @@ def test_a_continued_run_goes_on_from_all_that_came_before() -> None:
     for text in ("second", "third"):
         last = Run.objects.latest("number")
         store.retry(run.session_id, GUEST, last.number, 20)
-        claimed = store.start_next(run.session_id, HERE, 8)
+        claimed = start_next(run.session_id)
         assert claimed is not None
-        before = [step.content for step in store.steps_to_continue(claimed.run)]
+        before = [step.content for step in store.recall(claimed.run).continued]
         assert before == ["first", "second"][: last.number]
         answer(claimed.run, text)
         finish(claimed.run, "failed" if text == "second" else "answered")
     # The answer is all three runs' work, and later runs remember it so.
     later = ask(run.session_id, prompt="And now?")
-    ((prompt, steps),) = store.history(Run.objects.get(id=later.run_id), 50)
-    assert prompt == run.prompt
-    assert [step.content for step in steps] == ["first", "second", "third"]
+    ((prompt, said),) = remembered(Run.objects.get(id=later.run_id))
+    assert (prompt, said) == (run.prompt, ["first", "second", "third"])
 
 
 def test_an_answered_run_is_run_again_from_the_start() -> None:
@@ -68,13 +67,13 @@ def test_an_answered_run_is_run_again_from_the_start() -> None:
     answer(run, "first")
     finish(run)
     again = store.retry(run.session_id, GUEST, 1, 20)
-    assert store.steps_to_continue(Run.objects.get(id=again.run_id)) == []
+    assert store.recall(Run.objects.get(id=again.run_id)).continued == []
 
 
 def remembered(run: Run, limit: int = 50) -> list[tuple[str, list[str]]]:
     return [
-        (prompt, [step.content for step in steps])
-        for prompt, steps in store.history(run, limit)
+        (exchange.prompt, [part.content for part in exchange.parts])
+        for exchange in store.recall(run, limit).exchanges
     ]
 
 
@@ -90,7 +89,7 @@ def tried(
     if reason == "withdrawn":
         store.stop(session_id, GUEST, asked.number, None)
     else:
-        claimed = store.start_next(session_id, HERE, 8)
+        claimed = start_next(session_id)
         assert claimed is not None
         answer(claimed.run, f"try {asked.number}")
         finish(claimed.run, reason)
@@ -124,7 +123,7 @@ def test_continuing_goes_on_past_a_try_that_was_withdrawn() -> None:
     tried(session_id, reason="failed", prompt="one")
     tried(session_id, 1, "withdrawn")
     third = tried(session_id, 2)
-    assert [step.content for step in store.steps_to_continue(third)] == ["try 1"]
+    assert [step.content for step in store.recall(third).continued] == ["try 1"]
     ((_, said),) = remembered(queued_run(session_id))
     assert said == ["try 1", "try 3"]
 
@@ -138,12 +137,14 @@ def test_memory_costs_no_more_queries_for_a_long_chain_and_is_bounded(
         run = tried(session_id, number, "failed")
     monkeypatch.setattr(exchanges, "MAX_TRIES", 5)
     later = queued_run(session_id)
-    with django_assert_max_num_queries(4):
-        ((_, steps),) = store.history(later, 50)
-    assert [step.content for step in steps] == [f"try {n}" for n in range(4, 10)]
-    with django_assert_max_num_queries(2):
-        steps = store.steps_to_continue(run)
-    assert [step.content for step in steps] == [f"try {n}" for n in range(4, 9)]
+    with django_assert_max_num_queries(3):
+        (exchange,) = store.recall(later).exchanges
+    assert [part.content for part in exchange.parts] == [
+        f"try {n}" for n in range(4, 10)
+    ]
+    with django_assert_max_num_queries(3):
+        continued = store.recall(run).continued
+    assert [part.content for part in continued] == [f"try {n}" for n in range(4, 9)]
 
 
 def test_only_so_much_text_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,9 @@ from django.db import connections
 from chat import store
 from chat.log.batches import commit, make_batch
 from chat.models import Run
-from chat.store import NotYoursError
+from chat.store import Claimant, NotYoursError
 from chat.wire.protocol import ProtocolError, RunFinished
-from tests.rows import GUEST, HERE, ask
+from tests.rows import GUEST, HERE, ask, start_next
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,9 +34,10 @@ def test_asking_stopping_retrying_and_starting_at_once_in_one_chat() -> None:
 
     deeds: list[Callable[[], object]] = [
         lambda: ask(session_id, max_queued=50),
+        lambda: ask(session_id, max_queued=50, claimant=Claimant(HERE, 100)),
         lambda: store.stop(session_id, GUEST, None, None),
         lambda: store.retry(session_id, GUEST, 1, 50),
-        lambda: store.start_next(session_id, HERE, 100),
+        lambda: start_next(session_id),
         finish,
     ]
 

@@ -19,7 +19,6 @@ from chat.wire.protocol import (
 from chat.wire.transcript import digest, fold, view
 from tests.rows import (
     GUEST,
-    HERE,
     IN_THREADS,
     NOBODY,
     STRANGER,
@@ -32,6 +31,7 @@ from tests.rows import (
     queued_run,
     running_run,
     say,
+    start_next,
     started,
 )
 
@@ -61,7 +61,7 @@ def test_what_is_asked_while_its_session_is_deleted_does_not_run_on() -> None:
 
     def go_on() -> None:
         with transaction.atomic():
-            claimed = store.start_next(session_id, HERE, 8)
+            claimed = start_next(session_id)
             assert claimed is not None
             asking.set()
             assert deleting.wait(10)
@@ -141,7 +141,7 @@ def test_a_waiting_run_is_withdrawn_and_the_others_keep_their_place() -> None:
     assert (withdrawn.status, withdrawn.reason) == ("finished", "withdrawn")
     assert fold(2, log_of(withdrawn.pk)).reason == "withdrawn"
     finish(run)
-    following = store.start_next(run.session_id, HERE, 8)
+    following = start_next(run.session_id)
     assert following is not None
     assert following.run.number == 3
 

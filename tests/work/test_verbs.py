@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import uuid4
 
 import pytest
@@ -10,11 +11,12 @@ from pytest_django import Settings
 from chat.models import Run
 from chat.store import NotYoursError
 from chat.store.database import db
-from chat.wire.protocol import Chat, ProtocolError
+from chat.wire.protocol import Chat, Frame, ProtocolError
 from chat.wire.transcript import fold
 from tests.rows import GUEST, STRANGER, log_of
 from tests.work.processes import (
     Use,
+    Watcher,
     agent_closed,
     check_live_is_reload,
     hello,
@@ -58,6 +60,37 @@ async def test_messages_are_answered_one_after_another(use: Use) -> None:
     assert [prompt for prompt, _, _ in agent.calls] == ["1", "2", "3"]
     earlier = [[exchange.prompt for exchange in past] for _, past, _ in agent.calls]
     assert earlier == [[], ["1"], ["1", "2"]]
+
+
+async def test_what_was_asked_by_a_socket_that_went_is_answered(use: Use) -> None:
+    use(hello)
+    session_id = uuid4()
+    async with process() as here:
+        watcher = here.watch(session_id)
+        asking = asyncio.create_task(here.ask(session_id))
+        await asyncio.sleep(0)  # it is on its way to the database
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert (await watcher.ended()).reason == "answered"
+
+
+async def test_the_question_is_told_before_its_beginning(use: Use) -> None:
+    use(hello)
+    session_id = uuid4()
+    told: list[int] = []
+
+    class Ordered(Watcher):
+        def deliver(self, frame: Frame) -> None:
+            told.append(frame.first)
+            super().deliver(frame)
+
+    async with process() as here:
+        watcher = Ordered()
+        here.hub.join(session_id, watcher)
+        await here.ask(session_id)
+        await watcher.ended()
+    assert told[:2] == [1, 2]
 
 
 async def test_an_unknown_agent_is_refused(use: Use) -> None:
