@@ -153,7 +153,7 @@ STATIC_ROOT = env.path("STATIC_ROOT", DATA_DIR / "static")
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "reasoning_site.storage.ModuleManifestStorage"},
+    "staticfiles": {"BACKEND": "reasoning_site.storage.BundlingStorage"},
 }
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 

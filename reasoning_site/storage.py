@@ -1,20 +1,39 @@
-"""How static files are kept for production: compressed, hashed, cached for ever."""
+"""How static files are kept for production: few, compressed, hashed, cached long."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
+from django.core.files.base import ContentFile
 from django.core.management import call_command
 from servestatic.storage import CompressedManifestStaticFilesStorage
 
+from reasoning_site import bundle
 
-class ModuleManifestStorage(CompressedManifestStaticFilesStorage):  # type: ignore[misc]  # untyped
-    """Hash static files, and rewrite the imports between ES modules to match."""
+
+class BundlingStorage(CompressedManifestStaticFilesStorage):  # type: ignore[misc]  # untyped
+    """Gather scripts and styles, hash all files, rewrite the imports to match."""
 
     support_js_module_import_aggregation = True
+
+    def post_process(
+        self, paths: dict[str, Any], *args: Any, **options: Any
+    ) -> Iterator[Any]:
+        """Add the bundles to what was collected, then as ever."""
+        made = {
+            bundle.SCRIPT: bundle.script(bundle.source).text(),
+            bundle.STYLE: bundle.style(bundle.source),
+        }
+        for name, text in made.items():
+            self.delete(name)
+            self.save(name, ContentFile(text.encode()))
+            paths[name] = (self, name)
+        yield from super().post_process(paths, *args, **options)
 
 
 def collect_static_files() -> None:
@@ -27,10 +46,12 @@ def collect_static_files() -> None:
 
 
 def _state_of_static_files() -> str:
-    """A digest of the names, sizes and times of all static files."""
+    """A digest of names, sizes and times of all static files, and of what they pass."""
     digest = hashlib.sha256()
+    files = {Path(__file__).name: __file__, "bundle.py": bundle.__file__}
     for finder in get_finders():
-        for name, storage in finder.list([]):
-            file = Path(storage.path(name)).stat()
-            digest.update(f"{name} {file.st_size} {file.st_mtime_ns}\n".encode())
+        files |= {name: storage.path(name) for name, storage in finder.list([])}
+    for name, path in files.items():
+        file = Path(path).stat()
+        digest.update(f"{name} {file.st_size} {file.st_mtime_ns}\n".encode())
     return digest.hexdigest()

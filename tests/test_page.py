@@ -6,7 +6,6 @@ from typing import Any
 
 from django.template.loader import render_to_string
 
-from chat.templatetags import modules
 from chat.templatetags.prose import prose
 from chat.templatetags.transcript import cards, duration, gist, one_line, status
 from tests.browser.test_hostile import CORPUS
@@ -122,12 +121,3 @@ def test_markdown_is_the_scripts_markup() -> None:
     assert 'class="remote-image"' in html
     assert "<img" not in html
     assert "<h3" not in prose("# T\n" * 10_000)
-
-
-def test_all_modules_are_preloaded() -> None:
-    """But for what runs before the first paint, or is loaded when needed."""
-    paths = modules.module_paths()
-    assert "chat/js/main.js" in paths
-    assert "chat/js/client/transcript.js" in paths
-    assert "chat/js/theme.js" not in paths
-    assert "chat/vendor/katex.js" not in paths

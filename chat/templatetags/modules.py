@@ -1,38 +1,43 @@
-"""The page's ES modules, so that the browser fetches them all at once.
-
-Without a build step each import would be found only when its importer has come.
-"""
+"""The page's scripts and style sheets: as bundles, or one by one where DEBUG is on."""
 
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
-from typing import Final
 
 from django import template
 from django.conf import settings
 from django.templatetags.static import static
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+
+from reasoning_site import bundle
 
 register = template.Library()
 
-STATIC: Final[Path] = settings.BASE_DIR / "static"
-CLASSIC: Final = {"theme.js", "first_paint.js"}  # not modules: they run before paint
-EARLY_VENDOR: Final = ("marked.js", "dompurify.js")  # the others come when needed
-
 
 @cache
-def module_paths() -> tuple[str, ...]:
-    """Every module that the page starts with, as `static` names it."""
-    own = (STATIC / "chat" / "js").rglob("*.js")
-    vendor = (STATIC / "chat" / "vendor" / name for name in EARLY_VENDOR)
-    files = [*(file for file in own if file.name not in CLASSIC), *vendor]
-    return tuple(sorted(file.relative_to(STATIC).as_posix() for file in files))
+def modules() -> bundle.Bundle:
+    """What the page starts with."""
+    return bundle.script(bundle.source)
 
 
 @register.simple_tag
-def modulepreloads() -> SafeString:
-    """A link for each."""
-    links = ((static(path),) for path in module_paths())
-    return format_html_join("\n    ", '<link rel="modulepreload" href="{}" />', links)
+def page_styles() -> SafeString:
+    """The page's style sheets."""
+    names = bundle.STYLES if settings.DEBUG else (bundle.STYLE,)
+    return _each('<link rel="stylesheet" href="{}" />', names)
+
+
+@register.simple_tag
+def page_script() -> SafeString:
+    """The page's script, and what it imports, to be fetched at the same time."""
+    found = modules()
+    preloaded = [*found.modules, *found.vendor] if settings.DEBUG else found.vendor
+    main = bundle.MAIN if settings.DEBUG else bundle.SCRIPT
+    links = _each('<link rel="modulepreload" href="{}" />', preloaded)
+    script = format_html('<script type="module" src="{}"></script>', static(main))
+    return format_html("{}\n    {}", links, script)
+
+
+def _each(markup: str, names: tuple[str, ...] | list[str]) -> SafeString:
+    return format_html_join("\n    ", markup, ((static(name),) for name in names))
