@@ -27,6 +27,7 @@ STYLES: Final = tuple(
     f"chat/css/{name}.css"
     for name in (
         "tokens",
+        "base",
         "layout",
         "sidebar",
         "transcript",

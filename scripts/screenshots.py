@@ -56,7 +56,7 @@ def main(wanted: list[str]) -> None:
                     chat = screens.chat(color_scheme=scheme, viewport=size)
                     name = f"{state}-{scheme}-{size['width']}.png"
                     with in_state(state, chat, model):
-                        chat.page.screenshot(path=TARGET / name)
+                        chat.page.screenshot(path=TARGET / name, animations="disabled")
                     screens.close()
                     sys.stdout.write(f"{name}\n")
         browser.close()

@@ -107,7 +107,7 @@ def test_the_page_itself_can_be_linked(tmp_path: Path) -> None:
     command = [NODE, "--check", str(tmp_path / "page.mjs")]
     assert subprocess.run(command, check=False).returncode == 0
     style = bundle.style(bundle.source)
-    assert style.index("--bg:") < style.index("#composer {")
+    assert style.index("--paper:") < style.index(".composer {")
 
 
 @pytest.mark.django_db

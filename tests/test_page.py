@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from django.template.loader import render_to_string
 
 from chat.templatetags.prose import prose
-from chat.templatetags.transcript import cards, duration, gist, one_line, status
+from chat.templatetags.transcript import duration, gist, one_line, work
 from tests.browser.test_hostile import CORPUS
 
+DURATIONS = [
+    (0, ""),
+    (0.4, ""),
+    (12, "12 ms"),
+    (999.4, "999 ms"),
+    (999.6, "1 s"),
+    (1250, "1.3 s"),
+    (3210, "3.2 s"),
+    (9940, "9.9 s"),
+    (9960, "10 s"),
+    (12_500, "13 s"),
+    (59_400, "59 s"),
+    (59_970, "1 min 0 s"),
+    (125_000, "2 min 5 s"),
+    (7_500_000, "2 h 5 min"),
+]
 STEP = {"iteration": 1, "timestamp": 1.0, "status": "ok", "duration_ms": 12}
 
 
@@ -21,6 +38,8 @@ def run(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
         "reason": "answered",
         "prompt": "Why?",
         "agent_name": "researcher",
+        "enable_reasoning": True,
+        "timestamp": 1.0,
         "duration_ms": 1500,
         "steps": [{**STEP, "step": n, **step} for n, step in enumerate(steps)],
         **more,
@@ -29,7 +48,7 @@ def run(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def rendered(**context: Any) -> str:
     """The run's HTML."""
-    return render_to_string("chat/run.html", {"behind": 0, **context})
+    return render_to_string("chat/run/run.html", {"behind": 0, **context})
 
 
 def test_hostile_text_is_text() -> None:
@@ -53,7 +72,7 @@ def test_hostile_text_is_text() -> None:
     for tag in (
         "<script",
         "<img",
-        "<svg",
+        "<svg onload",
         "<iframe",
         "<style",
         "<form",
@@ -64,38 +83,40 @@ def test_hostile_text_is_text() -> None:
     assert 'href="javascript' not in page.lower()
 
 
-def test_a_tools_use_and_its_result_are_one_card() -> None:
+def test_a_tools_call_and_its_result_are_one_step() -> None:
     """By the call's id, in whatever order results come."""
     steps = [
-        {"type": "tool_use", "call_id": "a", "content": "{}"},
-        {"type": "tool_use", "call_id": "b", "content": "{}"},
-        {"type": "tool_result", "call_id": "b", "content": "B"},
-        {"type": "tool_result", "call_id": "a", "content": "A"},
-        {"type": "tool_result", "call_id": "z", "content": "Z"},
+        {**STEP, "type": "tool_use", "call_id": "a", "content": "{}"},
+        {**STEP, "type": "tool_use", "call_id": "b", "content": "{}"},
+        {**STEP, "type": "tool_result", "call_id": "b", "content": "B"},
+        {**STEP, "type": "tool_result", "call_id": "a", "content": "A"},
+        {**STEP, "type": "tool_result", "call_id": "z", "content": "Z"},
     ]
     found = [
         (card["use"] and card["use"]["call_id"], card["result"]["content"])
-        for card in cards(steps)
+        for card in work(run(*steps))["cards"]
     ]
     assert found == [("a", "A"), ("b", "B"), (None, "Z")]
 
 
-def test_a_tools_card_runs_until_there_is_or_will_be_no_result() -> None:
-    """As on the script's cards."""
-    use = {**STEP, "type": "tool_use", "status": "ok"}
-    result = {**STEP, "type": "tool_result", "status": "running"}
-    alone = {"use": use, "result": None}
-    assert status(alone, "running") == "running"
-    assert status(alone, "finished") == "ok"
-    stopped = {"use": {**use, "status": "stopped"}, "result": None}
-    assert status(stopped, "running") == "stopped"
-    assert status({"use": use, "result": result}, "running") == "running"
-    failed = {"use": use, "result": {**result, "status": "error"}}
-    assert status(failed, "running") == "error"
+def test_a_call_runs_until_there_is_or_will_be_no_result() -> None:
+    """As in the script."""
+
+    def status(run_status: str, *steps: dict[str, Any]) -> str:
+        found = work(run(*steps, status=run_status))["cards"]
+        return str(found[0]["status"])
+
+    use = {**STEP, "type": "tool_use", "content": "{}", "status": "ok"}
+    result = {**STEP, "type": "tool_result", "content": "", "status": "running"}
+    assert status("running", use) == "running"
+    assert status("finished", use) == "ok"
+    assert status("running", {**use, "status": "stopped"}) == "stopped"
+    assert status("running", use, result) == "running"
+    assert status("running", use, {**result, "status": "error"}) == "error"
 
 
 def test_lines_say_what_happened() -> None:
-    """As on the cards of the script."""
+    """As the script's do."""
     use = {
         **STEP,
         "type": "tool_use",
@@ -105,11 +126,42 @@ def test_lines_say_what_happened() -> None:
     assert gist(use) == "2*3"
     assert gist({**use, "tool_input": {"a": 1, "b": [2]}}) == "a: 1, b: [2]"
     assert one_line("a\n b  " + "c" * 200, 10) == "a b cccccc…"
-    assert [duration(ms) for ms in (12, 3210, 125_000)] == [
-        "12 ms",
-        "3.2 s",
-        "2 min 5 s",
-    ]
+
+
+@pytest.mark.parametrize(("ms", "words"), DURATIONS)
+def test_durations_are_what_people_say(ms: float, words: str) -> None:
+    """The same list is in tests/js/words.test.js."""
+    assert duration(ms) == words
+
+
+def test_the_line_about_the_work() -> None:
+    """What it took, and of what kind."""
+    thought = {"type": "thought", "content": "Hm."}
+    call = {"type": "tool_use", "call_id": "a", "content": "{}"}
+    result = {"type": "tool_result", "call_id": "a", "content": "1"}
+    answer = {"type": "final_answer", "content": "One."}
+    whole = run(thought, call, result, thought, answer, duration_ms=42_000)
+    assert work(whole)["words"] == "Worked 42 s · 1 tool · 2 thoughts"
+    assert work(whole)["ticks"] == ["thought", "pair", "thought"]
+    assert work({**whole, "enable_reasoning": False})["words"] == "Show 3 steps"
+    assert work({**whole, "enable_reasoning": False})["ticks"] == []
+    stopped = work({**whole, "reason": "stopped"})["words"]
+    assert stopped == "Stopped after 42 s · 1 tool · 2 thoughts"
+    assert work(run(answer))["words"] == ""
+    failed = run(thought, call, {**result, "status": "error"}, duration_ms=1)
+    assert work(failed)["words"] == "Worked 1 ms · 1 tool · 1 thought · 1 failed"
+    assert work(failed)["ticks"] == ["thought", "error"]
+
+
+def test_of_many_steps_the_last_four_stand() -> None:
+    """And of more ticks than can be told apart no error is left out."""
+    many = [{"type": "thought", "content": "Hm."} for _ in range(40)]
+    many[7] = {"type": "tool_result", "content": "No", "status": "error"}
+    found = work(run(*many))
+    assert len(found["ticks"]) == 24
+    assert found["ticks"].count("error") == 1
+    assert found["earlier"]["words"] == "36 earlier steps, 1 failed"
+    assert not work(run(*many[:8]))["earlier"]
 
 
 def test_markdown_is_the_scripts_markup() -> None:

@@ -103,7 +103,7 @@ class Chat:
 
     def live(self) -> Chat:
         """Wait for the connection."""
-        self.page.locator('.connection[data-tone="live"]').wait_for()
+        self.page.locator('#connection[data-tone="live"]').wait_for()
         return self
 
     def proved(self) -> Chat:
@@ -144,6 +144,15 @@ class Chat:
         self.page.locator(f'#run-{run}[data-status="finished"]').wait_for(
             timeout=60_000
         )
+        return self
+
+    def unfold(self, run: int = 1) -> Chat:
+        """Open the work of a run, and then each of its steps."""
+        for fold in (".work__sum", ".earlier > button", ".step__row"):
+            for head in self.page.locator(f"#run-{run} {fold}").all():
+                state = "e => e.ariaExpanded ?? String(e.parentElement.open)"
+                if head.evaluate(state) == "false":
+                    head.click()
         return self
 
     def reload(self) -> Chat:

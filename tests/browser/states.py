@@ -94,7 +94,7 @@ def offline(stage: Stage) -> None:
     stage.after.callback(stage.chat.page.context.set_offline, False)  # noqa: FBT003
     stage.after.enter_context(stage.chat.line.cut())
     stage.chat.say(QUESTION)
-    expect(stage.chat.page.locator(".is-pending")).to_contain_text("Waiting")
+    expect(stage.chat.page.locator(".is-pending")).to_contain_text("Sent when")
 
 
 def chinese(stage: Stage) -> None:

@@ -14,9 +14,9 @@ def test_a_withdrawn_message_does_not_replace_what_is_being_written(
     """Both are there."""
     model.add("held", [{"text": "Wait"}, {"wait": "held"}])
     chat = screens.chat().open().say("[scenario held]").say("second thoughts")
-    expect(chat.page.locator("#run-2")).to_contain_text("Waiting its turn")
+    expect(chat.page.locator("#run-2")).to_contain_text("Sent when the answer")
     chat.page.fill("#message", "third thoughts")
-    chat.page.locator("#run-2").get_by_role("button", name="Withdraw").click()
+    chat.page.locator("#run-2").get_by_role("button", name="Cancel").click()
     expect(chat.page.locator("#message")).to_have_value(
         "second thoughts\n\nthird thoughts"
     )
@@ -26,7 +26,7 @@ def test_a_withdrawn_message_does_not_replace_what_is_being_written(
         expect(chat.page.locator("#connection")).not_to_contain_text("Live")
         chat.say("sent offline")
         chat.page.fill("#message", "half a thought")
-        chat.page.get_by_role("button", name="Withdraw").click()
+        chat.page.get_by_role("button", name="Cancel").click()
         expect(chat.page.locator("#message")).to_have_value(
             "sent offline\n\nhalf a thought"
         )
@@ -40,7 +40,7 @@ def test_a_question_can_be_edited_and_asked_again(screens: Screens) -> None:
     expect(chat.page.locator("#message")).to_be_focused()
     expect(chat.page.locator("#message")).to_have_value("[scenario hello] frist")
     chat.say("[scenario hello] first").finished(2)
-    expect(chat.page.locator("#run-1 .prompt__text")).to_contain_text("frist")
+    expect(chat.page.locator("#run-1 .ask__text")).to_contain_text("frist")
     chat.assert_clean()
 
 
@@ -55,7 +55,7 @@ def test_a_full_outbox_keeps_the_text(screens: Screens) -> None:
         expect(chat.page.locator("#toasts")).to_contain_text("Too many messages wait")
         expect(chat.page.locator("#message")).to_have_value("one too many")
         expect(chat.page.locator(".is-pending")).to_have_count(20)
-        for button in chat.page.get_by_role("button", name="Withdraw").all()[::-1]:
+        for button in chat.page.get_by_role("button", name="Cancel").all()[::-1]:
             button.click()
     chat.assert_clean()
 

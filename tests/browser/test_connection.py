@@ -26,7 +26,7 @@ def test_twenty_drops_in_one_answer(screens: Screens) -> None:
 def test_a_second_tab_and_a_second_browser_see_the_same(screens: Screens) -> None:
     """Live, and after the end."""
     first = screens.chat().open().say("[stream tokens=200 rate=100 thought=50]")
-    first.page.locator(".card").first.wait_for()
+    first.page.locator("[data-step]").first.wait_for()
     address = first.page.url.removeprefix(first.url)
     second = screens.chat(first.page.context).open(address)
     cookies = first.page.context.cookies()
@@ -49,7 +49,7 @@ def test_a_message_written_offline_waits_and_goes_once(
         expect(chat.page.locator("#connection")).not_to_contain_text("Live")
         chat.say("[scenario hello] from afar")
         expect(chat.page.locator(".is-pending")).to_contain_text(
-            "Waiting for connection"
+            "Sent when the line is back"
         )
         chat.page.reload()
         expect(chat.page.locator(".is-pending")).to_contain_text("from afar")
@@ -104,7 +104,7 @@ def test_the_readers_place_is_kept(screens: Screens) -> None:
     chat.line.drop()
     page.wait_for_timeout(1000)
     assert abs(page.eval_on_selector("#scroller", "e => e.scrollTop") - place) <= 2
-    page.get_by_role("button", name="New text below").click()
+    page.get_by_role("button", name="To the end").click()
     chat.finished()
     page.wait_for_timeout(300)
     rest = page.eval_on_selector(

@@ -112,7 +112,7 @@ def test_firefox_shows_the_same_live_and_after_a_refresh(
     site: Site, firefox: Firefox
 ) -> None:
     firefox.open(f"{site.url}/")
-    live = """document.querySelector('.connection[data-tone="live"]') !== null"""
+    live = """document.querySelector('#connection[data-tone="live"]') !== null"""
     wait_until(lambda: firefox.find(live), "the page is live", 20)
     firefox.find("document.querySelector('#message').focus()")
     firefox.type("[scenario calculator] What is 23 * 47?\ue007")

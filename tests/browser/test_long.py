@@ -71,9 +71,7 @@ def test_a_link_leads_to_a_run_that_is_not_loaded(long: tuple[Screens, Chat]) ->
     address = chat.page.url.removeprefix(chat.url)
     other = screens.chat(chat.page.context).open(f"{address}#run-3-step-0")
     expect(other.page.locator("#run-3-step-0")).to_be_in_viewport()
-    expect(other.page.locator("#run-3-step-0")).to_have_class(
-        "card card--text is-target"
-    )
+    expect(other.page.locator("#run-3-step-0")).to_have_class("answer is-target")
     other.assert_clean()
 
 

@@ -18,12 +18,12 @@ def act(row: Locator, action: str) -> None:
 
 def headings(page: Page) -> list[str]:
     """The list's groups."""
-    return page.locator(".sessions__list h3").all_inner_texts()
+    return page.locator(".chats__list h3").all_inner_texts()
 
 
 def titles(page: Page) -> list[str]:
     """The list's chats."""
-    return page.locator(".session__title").all_inner_texts()
+    return page.locator(".chat__title").all_inner_texts()
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def two(screens: Screens) -> Chat:
     """Somebody with two chats; the first of them is open."""
     chat = screens.chat().open().say("[scenario hello] second").finished()
     chat.open("/").say("[scenario hello] first").finished()
-    expect(chat.page.locator(".session")).to_have_count(2)
+    expect(chat.page.locator(".chat")).to_have_count(2)
     return chat
 
 
@@ -39,24 +39,24 @@ def test_sessions_are_listed_renamed_and_deleted_with_undo(screens: Screens) -> 
     """The sidebar does what it says."""
     chat = screens.chat().open().say("[scenario hello] find me").finished()
     page = chat.page
-    row = page.locator(".session").first
+    row = page.locator(".chat").first
     expect(row).to_contain_text("find me")
-    page.fill(".sessions__search", "nothing like it")
-    expect(page.locator(".sessions__note")).to_have_text("Nothing found.")
-    page.fill(".sessions__search", "")
+    page.fill("#search", "nothing like it")
+    expect(page.locator(".chats__note")).to_have_text("Nothing found.")
+    page.fill("#search", "")
     row.hover()
     row.locator("summary").click()
     row.get_by_role("button", name="Rename").click()
-    page.locator(".session__rename").fill("A better name")
+    page.locator(".chat > input").fill("A better name")
     page.keyboard.press("Enter")
     expect(page.locator("#title")).to_have_text("A better name")
     chat.open("/")
-    row = page.locator(".session").first
+    row = page.locator(".chat").first
     expect(row).to_contain_text("A better name")
     row.hover()
     row.locator("summary").click()
     row.get_by_role("button", name="Delete").click()
-    expect(page.locator(".session")).to_have_count(0)
+    expect(page.locator(".chat")).to_have_count(0)
     page.get_by_role("button", name="Undo").click()
     expect(row).to_contain_text("A better name")
     chat.assert_clean()
@@ -65,38 +65,38 @@ def test_sessions_are_listed_renamed_and_deleted_with_undo(screens: Screens) -> 
 def test_a_pinned_chat_comes_first(two: Chat) -> None:
     """And goes back to its day."""
     page = two.page
-    second = page.locator(".session", has_text="second")
+    second = page.locator(".chat", has_text="second")
     act(second, "Pin")
-    expect(page.locator(".sessions__list h3").first).to_have_text("Pinned")
+    expect(page.locator(".chats__list h3").first).to_have_text("Pinned")
     assert titles(page)[0].endswith("second")
     expect(second.locator("summary")).to_be_focused()
     two.reload()
     assert headings(page) == ["Pinned", "Today"]
-    act(page.locator(".session", has_text="second"), "Unpin")
-    expect(page.locator(".sessions__list h3")).to_have_text(["Today"])
+    act(page.locator(".chat", has_text="second"), "Unpin")
+    expect(page.locator(".chats__list h3")).to_have_text(["Today"])
     two.assert_clean()
 
 
 def test_an_archived_chat_is_in_the_archive(two: Chat) -> None:
     """And can be taken out of it."""
     page = two.page
-    act(page.locator(".session", has_text="second"), "Archive")
-    expect(page.locator(".session")).to_have_count(1)
-    expect(page.locator(".session a")).to_be_focused()
+    act(page.locator(".chat", has_text="second"), "Archive")
+    expect(page.locator(".chat")).to_have_count(1)
+    expect(page.locator(".chat > a")).to_be_focused()
     page.get_by_role("button", name="Archived chats").click()
-    expect(page.locator(".session")).to_have_count(1)
-    row = page.locator(".session", has_text="second")
+    expect(page.locator(".chat")).to_have_count(1)
+    row = page.locator(".chat", has_text="second")
     act(row, "Take out of archive")
-    expect(page.locator(".sessions__note")).to_have_text("The archive is empty.")
+    expect(page.locator(".chats__note")).to_have_text("The archive is empty.")
     page.get_by_role("button", name="Back to chats").click()
-    expect(page.locator(".session")).to_have_count(2)
+    expect(page.locator(".chat")).to_have_count(2)
     two.assert_clean()
 
 
 def test_a_deletion_is_undone_by_keyboard(two: Chat) -> None:
     """The row is gone, so the keyboard goes to Undo."""
     page = two.page
-    row = page.locator(".session", has_text="second")
+    row = page.locator(".chat", has_text="second")
     row.locator("summary").focus()
     page.keyboard.press("Enter")
     for _ in range(4):
@@ -104,7 +104,7 @@ def test_a_deletion_is_undone_by_keyboard(two: Chat) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Undo")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator(".session")).to_have_count(2)
+    expect(page.locator(".chat")).to_have_count(2)
     two.assert_clean()
 
 
@@ -113,9 +113,9 @@ def test_chats_are_found_by_what_was_answered(two: Chat, model: ModelServer) -> 
     model.add("rare", [{"text": "The word is xylophone."}])
     two.open("/").say("[scenario rare]").finished()
     page = two.page
-    expect(page.locator(".session")).to_have_count(3)
-    page.fill(".sessions__search", "xylophone")
-    expect(page.locator(".session")).to_have_count(1)
+    expect(page.locator(".chat")).to_have_count(3)
+    page.fill("#search", "xylophone")
+    expect(page.locator(".chat")).to_have_count(1)
     assert titles(page) == ["[scenario rare]"]
     two.assert_clean()
 
@@ -125,8 +125,8 @@ def test_the_list_says_what_goes_on_elsewhere(two: Chat, model: ModelServer) -> 
     model.add("elsewhere", [{"text": "Wait"}, {"wait": "elsewhere"}, {"text": "."}])
     other = Chat(two.page.context.new_page(), two.url).open()
     other.say("[scenario elsewhere]")
-    row = two.page.locator(".session", has_text="elsewhere")
-    dot = row.locator(".session__dot")
+    row = two.page.locator(".chat", has_text="elsewhere")
+    dot = row.locator(".state")
     other.page.close()
     two.reload()
     expect(dot).to_have_attribute("data-state", "running")

@@ -72,9 +72,9 @@ def fill_in(page: Page, password: str = "a secret of hers") -> None:  # noqa: S1
     page.keyboard.press("Enter")
 
 
-def signed_in(place: Place) -> Chat:
+def signed_in(place: Place, **options: Any) -> Chat:
     """Ada on the page of a new chat."""
-    chat = place.screens.chat()
+    chat = place.screens.chat(**options)
     chat.page.goto(f"{chat.url}/sign-in")
     fill_in(chat.page)
     return chat.live()
@@ -86,7 +86,7 @@ def test_signed_out_elsewhere_one_signs_in_again_and_goes_on(
     """Another process of the site, so that only the watch can notice."""
     chat = signed_in(place)
     page = chat.page
-    expect(page.locator(".sidebar__foot")).to_contain_text("ada")
+    expect(page.locator(".side__foot")).to_contain_text("ada")
     chat.say("[scenario hello]").finished()
     page.fill("#message", "half a thought")
     address = page.url
@@ -94,6 +94,7 @@ def test_signed_out_elsewhere_one_signs_in_again_and_goes_on(
     # Cookies know no ports.
     second = page.context.new_page()
     second.goto(start_site(**settings).url)
+    second.click("#account summary")
     second.get_by_role("button", name="Sign out").click()
     expect(second.get_by_role("heading", name="Sign in")).to_be_visible()
 
@@ -114,6 +115,7 @@ def test_signing_out_reaches_the_other_tabs_at_once(place: Place) -> None:
     """Also one that has asked nothing yet: it does not become a guest's."""
     chat = signed_in(place)
     other = place.screens.chat(chat.page.context).open()
+    chat.page.click("#account summary")
     chat.page.get_by_role("button", name="Sign out").click()
     expect(chat.page.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(other.page.locator("#connection")).to_contain_text("Signed out")
@@ -121,7 +123,7 @@ def test_signing_out_reaches_the_other_tabs_at_once(place: Place) -> None:
     chat.page.get_by_role("link", name="go on as a guest").click()
     chat.live()
     other.page.reload()
-    expect(other.page.locator(".sidebar__foot")).to_contain_text("Guest")
+    expect(other.page.locator(".side__foot")).to_contain_text("Guest")
 
 
 def test_a_page_of_somebody_who_left_does_not_act_for_the_next(place: Place) -> None:
@@ -148,13 +150,14 @@ def test_a_guests_chats_are_the_users_after_signing_in(
     address = chat.page.url
     second = place.screens.chat(chat.page.context).open(address.removeprefix(chat.url))
     chat.page.fill("#message", "half a thought")
+    chat.page.click("#account summary")
     chat.page.get_by_role("link", name="Sign in").click()
     fill_in(chat.page)
     chat.live()
     assert chat.page.url == address
     expect(chat.page.locator("#message")).to_have_value("half a thought")
-    expect(chat.page.locator(".sidebar__foot")).to_contain_text("ada")
-    expect(chat.page.locator(".session")).to_contain_text(gate)
+    expect(chat.page.locator(".side__foot")).to_contain_text("ada")
+    expect(chat.page.locator(".chat")).to_contain_text(gate)
     model.release(gate)
     for each in (chat, second):
         each.finished()
@@ -224,11 +227,12 @@ def test_everybody_can_use_the_form(place: Place, scheme: Any) -> None:
 
 
 def test_the_signed_in_page_is_accessible_too(place: Place) -> None:
-    """The button to sign out, in the sidebar."""
-    chat = signed_in(place)
+    """The button to sign out, in the sidebar, is large enough for a finger."""
+    chat = signed_in(place, has_touch=True)
     assert violations(chat.page) == []
     chat.page.set_viewport_size({"width": 360, "height": 640})
     chat.page.get_by_role("button", name="Chats", exact=True).click()
+    chat.page.click("#account summary")
     button = chat.page.get_by_role("button", name="Sign out")
     expect(button).to_be_in_viewport()
     box = button.bounding_box()

@@ -60,20 +60,27 @@ def test_steps_appear_one_after_another(screens: Screens, model: ModelServer) ->
         },
     )
     chat = screens.chat().open().say("[scenario slowly]")
-    cards = chat.page.locator(".card")
-    expect(cards.nth(0)).to_have_attribute("data-type", "thought")
-    expect(cards.nth(0).locator("details")).to_have_attribute("open", "")
-    expect(cards).to_have_count(1)
+    steps = chat.page.locator("#transcript [data-step]")
+    words = chat.page.locator(".work__words")
+    expect(steps.nth(0)).to_have_attribute("data-type", "thought")
+    expect(steps.nth(0).locator("details")).to_have_attribute("open", "")
+    expect(steps).to_have_count(1)
+    expect(words).to_contain_text("Thinking")
     expect(chat.page).to_have_title("▸ [scenario slowly] · Reasoning Site")
     model.release("slowly-1")
-    expect(cards.nth(1)).to_have_attribute("data-type", "final_answer")
-    expect(cards.nth(0).locator("details")).not_to_have_attribute("open", "")
+    expect(steps.nth(1)).to_have_attribute("data-type", "final_answer")
+    expect(steps.nth(0).locator("details")).not_to_have_attribute("open", "")
+    expect(chat.page.locator(".work")).not_to_have_attribute("open", "")
+    expect(words).to_contain_text("Answering")
     model.release("slowly-2")
-    expect(cards.nth(1)).to_have_attribute("data-type", "thought")
-    expect(cards.nth(2)).to_contain_text("1+1")
+    expect(steps.nth(1)).to_have_attribute("data-type", "thought")
+    expect(steps.nth(2)).to_contain_text("1+1")
+    expect(chat.page.locator(".work")).to_have_attribute("open", "")
     model.release("slowly-3")
     chat.finished()
     assert chat.steps()[-1] == ("final_answer", "It is 2.")
+    expect(words).to_contain_text(re.compile(r"^Worked .* · 1 tool · 2 thoughts$"))
+    expect(chat.page.locator(".ticks").first.locator("span")).to_have_count(3)
     expect(chat.page).to_have_title("[scenario slowly] · Reasoning Site")
     chat.assert_clean()
 
@@ -84,7 +91,7 @@ def test_a_refresh_in_the_middle_changes_nothing(
     """Refreshed five times; the answer is whole, on the page as in the database."""
     chat = screens.chat().open().say("[stream tokens=300 rate=100]")
     for _ in range(5):
-        chat.page.locator('.card[data-type="final_answer"]').wait_for()
+        chat.page.locator(".answer").wait_for()
         chat.reload()
     chat.finished()
     answer = chat.steps()[-1][1]
@@ -106,7 +113,7 @@ def test_stop_keeps_the_text_so_far(screens: Screens) -> None:
     expect(chat.page.locator(".prose")).to_contain_text("t20")
     chat.page.keyboard.press("Escape")
     chat.finished()
-    expect(chat.page.locator(".run__state")).to_have_text("Stopped")
+    expect(chat.page.locator(".work__words")).to_contain_text("Stopped")
     shown = chat.steps()
     chat.page.wait_for_timeout(300)
     assert chat.steps() == shown
@@ -119,10 +126,8 @@ def test_stop_keeps_the_text_so_far(screens: Screens) -> None:
 def test_an_error_says_what_to_do(screens: Screens) -> None:
     """And retrying is one press."""
     chat = screens.chat().open().say("[scenario unauthorized]").finished()
-    expect(
-        chat.page.locator(".run__error, .card[data-type=error]").first
-    ).to_be_visible()
-    chat.page.get_by_role("button", name="Retry").click()
+    expect(chat.page.locator(".fault")).to_contain_text("LLM_API_KEY")
+    chat.page.get_by_role("button", name="Try again").click()
     chat.finished(2)
     chat.assert_clean()
 
@@ -134,9 +139,9 @@ def test_a_queued_message_can_be_withdrawn(
     model.add("gated", [{"text": "Wait"}, {"wait": "gated"}])
     chat = screens.chat().open().say("[scenario gated]").say("second thoughts")
     second = chat.page.locator("#run-2")
-    expect(second).to_contain_text("Waiting its turn")
-    second.get_by_role("button", name="Withdraw").click()
-    expect(second).to_contain_text("Withdrawn")
+    expect(second).to_contain_text("Sent when the answer above is done")
+    second.get_by_role("button", name="Cancel").click()
+    expect(second).to_contain_text("Cancelled")
     expect(chat.page.locator("#message")).to_have_value("second thoughts")
     model.release("gated")
     chat.finished()
@@ -144,7 +149,7 @@ def test_a_queued_message_can_be_withdrawn(
 
 
 def test_deep_links_open_their_step(screens: Screens) -> None:
-    """#run-1-step-2 opens the card it is in."""
+    """#run-1-step-2 opens what it is in."""
     chat = screens.chat().open().say("[scenario calculator]").finished()
     address = chat.page.url.removeprefix(chat.url)
     other = screens.chat(chat.page.context).open(f"{address}#run-1-step-3")
@@ -185,7 +190,7 @@ def test_the_first_paint_is_the_servers_and_nothing_jumps(
     plain.add_cookies([{**cookie} for cookie in chat.page.context.cookies()])  # type: ignore[typeddict-item]
     page = plain.new_page()
     page.goto(chat.page.url)
-    for part in (".prompt__text", ".card", ".prose", ".prose blockquote"):
+    for part in (".ask__text", ".answer__by", ".prose", ".prose blockquote", ".acts"):
         with_script = chat.page.locator(part).first.bounding_box()
         without = page.locator(part).first.bounding_box()
         assert with_script is not None
@@ -203,7 +208,7 @@ def test_a_call_that_is_stopped_does_not_run_for_ever(
     call = {"index": 0, "id": "c1", "type": "function", "function": start}
     model.add(MODEL, [{"delta": {"tool_calls": [call]}}, {"wait": "stopped-call"}])
     chat = screens.chat().open().say("Go")
-    card = chat.page.locator(".card--tool")
+    card = chat.page.locator(".step--pair")
     expect(card).to_have_attribute("data-status", "running")
     chat.page.click("#stop")
     chat.finished()
@@ -231,11 +236,11 @@ def test_long_work_says_how_long_it_takes(screens: Screens, model: ModelServer) 
     """Also after a reload."""
     model.add("patience", [{"reasoning": "Hm."}, {"wait": "patience"}, {"text": "Ah."}])
     chat = screens.chat().open().say("[scenario patience]")
-    state = chat.page.locator(".run__state")
-    expect(state).to_have_text("Working · 3 s")
+    words = chat.page.locator(".work__words")
+    expect(words).to_have_text("Thinking · 3 s · step 1")
     chat.reload()
-    expect(state).to_have_text(re.compile(r"Working · [4-9] s"))
+    expect(words).to_have_text(re.compile(r"Thinking · [4-9] s · step 1"))
     model.release("patience")
     chat.finished()
-    expect(state).to_have_text("Answered")
+    expect(words).to_have_text(re.compile(r"Worked [4-9].* s · 1 thought"))
     chat.assert_clean()

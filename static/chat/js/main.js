@@ -8,7 +8,14 @@
 
 import { ChatClient, inBrowser, JsonStorage, listenToBrowser } from "./client/index.js";
 import { Announcer } from "./view/announcer.js";
-import { help, sidebar, sidePanel, themeButton } from "./view/chrome.js";
+import {
+  accountMenu,
+  help,
+  keyboardUse,
+  sidebar,
+  sidePanel,
+  themeButton,
+} from "./view/chrome.js";
 import { Composer } from "./view/composer.js";
 import { ConnectionLine } from "./view/connection.js";
 import { byId, setText } from "./view/dom.js";
@@ -103,8 +110,10 @@ const side = sidebar();
 const panel = sidePanel(() => diagnostics.update());
 const showHelp = help();
 themeButton(guests);
+accountMenu();
+keyboardUse();
 
-byId("empty").addEventListener("click", ({ target }) => {
+byId("prompts").addEventListener("click", ({ target }) => {
   const button = target instanceof Element ? target.closest("[data-prompt]") : null;
   if (button instanceof HTMLElement) composer.ask(button.dataset.prompt ?? "");
 });

@@ -6,7 +6,7 @@
  * @import { Conversation } from "../client/conversation.js"
  */
 
-import { announcementOf, stateOf } from "../words/summary.js";
+import { announcementOf, endingOf } from "../words/summary.js";
 
 const GATHER_MS = 200;
 
@@ -59,7 +59,7 @@ export class Announcer {
   #look(run, say) {
     for (const step of run.steps) this.#lookAtStep(run, step, say);
     if (this.#isNews(`${run.run}`, run.status) && run.status === "finished") {
-      say(`${stateOf(run)}. ${run.error?.message ?? ""}`);
+      say(`${endingOf(run)}. ${run.error?.message ?? ""}`);
     }
   }
 

@@ -4,7 +4,7 @@
 
 /** @import { JsonStorage } from "../client/storage.js" */
 
-import { byId } from "./dom.js";
+import { byId, setLabel } from "./dom.js";
 
 const THEMES = ["system", "light", "dark"];
 const NARROW = "(max-width: 60rem)";
@@ -30,11 +30,12 @@ export function sidebar() {
   /** @param {boolean} open */
   const set = (open) => {
     const didCover = covers();
+    const hadFocus = !open && nav.contains(document.activeElement);
     app.dataset.sidebar = open ? "open" : "closed";
     tell();
     // Not into the search: on a phone that would bring up the keyboard.
     if (covers()) nav.focus({ preventScroll: true });
-    else if (didCover) button.focus();
+    else if (didCover || hadFocus) button.focus();
   };
   /** Close it where it covers the transcript; says whether it did. */
   const dismiss = () => {
@@ -48,7 +49,7 @@ export function sidebar() {
   });
   button.addEventListener("click", () => set(!isOpen()));
   byId("scrim").addEventListener("click", dismiss);
-  byId("sidebar-close").addEventListener("click", dismiss);
+  byId("sidebar-close").addEventListener("click", () => set(false));
   nav.addEventListener("click", (event) => isFollowed(event) && dismiss());
   tell();
   return { open: () => set(true), dismiss };
@@ -98,9 +99,7 @@ export function themeButton(storage) {
   const root = document.documentElement;
   const show = () => {
     const theme = root.dataset.theme ?? "system";
-    button.textContent = { light: "☀", dark: "☾", system: "◐" }[theme] ?? "◐";
-    button.setAttribute("aria-label", `Theme: ${theme}. Change it`);
-    button.title = `Theme: ${theme}`;
+    setLabel(button, `Theme: ${theme}`);
   };
   button.addEventListener("click", () => {
     const at = THEMES.indexOf(root.dataset.theme ?? "system");
@@ -119,4 +118,34 @@ export function help() {
   byId("help-button").addEventListener("click", () => dialog.showModal());
   byId("help-close").addEventListener("click", () => dialog.close());
   return () => dialog.showModal();
+}
+
+/** The account's menu. */
+export function accountMenu() {
+  const menu = /** @type {HTMLDetailsElement} */ (byId("account"));
+  const close = () => {
+    menu.open = false;
+  };
+  document.addEventListener("pointerdown", ({ target }) => {
+    if (target instanceof Node && !menu.contains(target)) close();
+  });
+  menu.addEventListener("focusout", ({ relatedTarget }) => {
+    if (relatedTarget instanceof Node && !menu.contains(relatedTarget)) close();
+  });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !menu.open) return;
+    event.stopPropagation();
+    close();
+    menu.querySelector("summary")?.focus();
+  });
+  byId("help-button").addEventListener("click", close);
+}
+
+/** Rings around fields are for who comes by keyboard. */
+export function keyboardUse() {
+  const { classList } = document.body;
+  document.addEventListener("keydown", ({ key }) => {
+    if (key === "Tab") classList.add("by-keyboard");
+  });
+  document.addEventListener("pointerdown", () => classList.remove("by-keyboard"));
 }

@@ -64,6 +64,7 @@ export class Composer {
   /** Stop is there while something runs. */
   update() {
     this.#stop.hidden = !this.#needs.client.runs.active;
+    this.#form.classList.toggle("has-text", this.#text.value.trim() !== "");
     this.#send.disabled = this.#text.value.trim() === "" || this.#isTooLong;
   }
 

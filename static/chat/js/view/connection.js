@@ -36,7 +36,7 @@ export class ConnectionLine {
     this.#loginUrl = loginUrl;
     this.#text = /** @type {HTMLElement} */ (root.querySelector("[data-text]"));
     this.#seconds = /** @type {HTMLElement} */ (root.querySelector("[data-seconds]"));
-    this.#button = /** @type {HTMLButtonElement} */ (root.querySelector("button"));
+    this.#button = /** @type {HTMLButtonElement} */ (root.querySelector(".btn"));
     this.#button.addEventListener("click", () => this.#pressed());
     client.line.subscribe(() => this.update());
     client.proof.state.subscribe(({ steps, wrong }) => {
@@ -53,6 +53,7 @@ export class ConnectionLine {
     setText(this.#seconds, seconds ? ` in ${seconds} s` : "");
     this.#button.hidden = !action;
     this.#button.dataset.what = action ?? "";
+    this.#root.toggleAttribute("data-offers", Boolean(action));
     setText(this.#button, ACTIONS[action ?? ""] ?? "");
     if (seconds) this.#timer = this.#clock.setTimeout(() => this.update(), 500);
   }

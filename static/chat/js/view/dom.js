@@ -36,6 +36,33 @@ function setAttribute(element, name, value) {
   }
 }
 
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * A drawing of templates/chat/icons.html.
+ * @param {string} name
+ * @param {string} [classes]
+ */
+export function icon(name, classes = "icon icon--s") {
+  const svg = document.createElementNS(SVG, "svg");
+  if (classes) svg.setAttribute("class", classes);
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/**
+ * Show another drawing in the same place.
+ * @param {Element} parent of the drawing, or the drawing
+ * @param {string} name
+ */
+export function setIcon(parent, name) {
+  const use = parent.querySelector("use");
+  if (use?.getAttribute("href") !== `#${name}`) use?.setAttribute("href", `#${name}`);
+}
+
 /**
  * The element of that id, which the template must have.
  * @param {string} id
@@ -44,6 +71,14 @@ export function byId(id) {
   const element = document.getElementById(id);
   if (!element) throw new Error(`The page has no #${id}.`);
   return element;
+}
+
+/**
+ * Is it laid out, and not folded away? (Safari 17.0 cannot tell what is folded.)
+ * @param {Element} element
+ */
+export function isShown(element) {
+  return element.checkVisibility?.() ?? element.getClientRects().length > 0;
 }
 
 /**
@@ -79,9 +114,45 @@ export function setChildren(parent, children) {
 export function button(label, action, attributes = {}) {
   return h(
     "button",
-    { type: "button", class: "quiet", "data-action": action, ...attributes },
+    { type: "button", class: "pick", "data-action": action, ...attributes },
     label,
   );
+}
+
+/**
+ * A button that is a drawing; its name is heard, and shown by a pointer that rests on it.
+ * @param {string} label
+ * @param {string} drawing
+ * @param {string} action
+ * @param {Record<string, Value>} [attributes]
+ */
+export function iconButton(label, drawing, action, attributes = {}) {
+  const named = { class: "icon-btn", "aria-label": label, title: label };
+  const press = button("", action, { ...named, ...attributes });
+  press.append(icon(drawing));
+  return press;
+}
+
+/**
+ * A line of a menu.
+ * @param {string} label
+ * @param {string} drawing
+ * @param {string} action
+ * @param {Record<string, Value>} [attributes]
+ */
+export function menuItem(label, drawing, action, attributes = {}) {
+  const item = button("", action, { class: "", ...attributes });
+  item.append(icon(drawing), label);
+  return item;
+}
+
+/**
+ * Change the words of what has a drawing before them.
+ * @param {HTMLElement} element
+ * @param {string} label
+ */
+export function setLabel(element, label) {
+  setText(/** @type {Node} */ (element.lastChild), label);
 }
 
 /**

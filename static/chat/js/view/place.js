@@ -13,12 +13,15 @@
  * @property {number} runTop the same to the run's
  */
 
+import { isShown } from "./dom.js";
+
 /** In order. A text's blocks, however many of them are kept together (markdown/). */
-const PARTS = ".prompt, .card, .md-chunk > *, .md-live > *";
+const PARTS =
+  ".ask, .work__sum, .step, .answer__by, .fault, .md-chunk > *, .md-live > *";
 
 /** The same, but of full chunks only the whole: to measure all inside would be slow. */
 const COARSE =
-  ".prompt, .card, .md-chunk.is-full, .md-chunk:not(.is-full) > *, .md-live > *";
+  ".ask, .work__sum, .step, .answer__by, .fault, .md-chunk.is-full, .md-chunk:not(.is-full) > *, .md-live > *";
 
 /**
  * What is at the top of the view: a run, and the innermost part of it.
@@ -40,7 +43,9 @@ export function topmost(scroller) {
  * @param {number} top
  */
 function lastAbove(elements, top) {
-  return [...elements].findLast((each) => each.getBoundingClientRect().top <= top);
+  return [...elements].findLast(
+    (each) => each.getBoundingClientRect().top <= top && isShown(each),
+  );
 }
 
 /**

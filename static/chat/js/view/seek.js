@@ -8,6 +8,7 @@
  */
 
 import { distance, elementAt } from "./place.js";
+import { showEarlier } from "./transcript/work.js";
 
 /** Frames after which the layout around a place that was gone to has come to rest. */
 const SETTLED_FRAMES = 5;
@@ -109,8 +110,14 @@ export class Seek {
  * @param {Element | null} element of a step
  */
 function opened(element) {
-  const fold = element?.closest("details") ?? element?.querySelector(".card__fold");
-  if (fold instanceof HTMLDetailsElement) fold.open = true;
+  const steps = element?.closest(".steps");
+  if (steps) showEarlier(steps, true);
+  const inside = element?.matches(".step") ? element.querySelector("details") : element;
+  let fold = inside?.closest("details");
+  while (fold) {
+    fold.open = true;
+    fold = fold.parentElement?.closest("details");
+  }
   return element;
 }
 

@@ -4,7 +4,7 @@
  * @import { JsonStorage } from "../client/storage.js"
  */
 
-import { byId } from "./dom.js";
+import { byId, isShown } from "./dom.js";
 
 /**
  * @param {Record<string, () => void>} actions key → what it does
@@ -59,8 +59,8 @@ function isTyping(target) {
  */
 export function moveAmongCards(root, by) {
   const heads = /** @type {HTMLElement[]} */ ([
-    ...root.querySelectorAll(".card__head"),
-  ]);
+    ...root.querySelectorAll(".work__sum, .earlier > button, .step__row"),
+  ]).filter(isShown);
   const at = heads.findIndex((head) => head.matches(":focus"));
   const next = at < 0 ? nearest(heads, by) : heads[at + by];
   next?.focus();

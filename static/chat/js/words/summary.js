@@ -1,47 +1,12 @@
 /**
  * What happened, in one line: the words on cards, in announcements and in reports.
  *
- * @import { Reason, Run, Step, StepType } from "../client/types.js"
+ * @import { Reason, Run, Step } from "../client/types.js"
  */
 
-import { duration, oneLine } from "./format.js";
-
-/** @type {Record<StepType, string>} */
-export const ICONS = {
-  thought: "💭",
-  tool_use: "🔧",
-  tool_result: "📊",
-  final_answer: "✅",
-  error: "❌",
-};
+import { oneLine } from "./format.js";
 
 const GIST_CHARS = 140;
-
-/**
- * The heading of a step's card.
- * @param {Step} step
- */
-export function titleOf(step) {
-  const tool = step.tool_name ?? "tool";
-  const running = step.status === "running";
-  switch (step.type) {
-    case "thought":
-      return running ? "Thinking…" : `Thought${took(step)}`;
-    case "tool_use":
-      return tool;
-    case "tool_result":
-      return `Result of ${tool}`;
-    case "final_answer":
-      return running ? "Answering…" : "Answer";
-    case "error":
-      return "Error";
-  }
-}
-
-/** @param {Step} step */
-function took(step) {
-  return isWorthSaying(step.duration_ms) ? ` for ${duration(step.duration_ms)}` : "";
-}
 
 /**
  * Shorter than this is no time at all for thinking or writing.
@@ -99,21 +64,54 @@ const ENDINGS = {
 };
 
 /**
- * How the run ended, or what it is doing.
+ * How the run ended.
  * @param {Run} run
- * @param {number} [now] Unix seconds, by the server's clock
  */
-export function stateOf(run, now = 0) {
-  if (run.status === "queued") return "Waiting its turn";
-  if (run.status === "running") return `Working${soFar(now - run.timestamp)}`;
+export function endingOf(run) {
   return run.reason ? ENDINGS[run.reason] : "Finished";
 }
 
-/** @param {number} seconds */
-function soFar(seconds) {
-  return seconds < 2
-    ? ""
-    : ` · ${duration(Math.floor(seconds) * 1000).replace(".0", "")}`;
+/**
+ * What went wrong, in words, and the way on; null: nothing did.
+ * @param {Run} run
+ * @returns {{ name: string, text: string, way: string, step?: Step } | null}
+ */
+export function faultOf(run) {
+  const said = run.status === "finished" && FAULTS[run.reason ?? ""];
+  if (!said) return null;
+  const text = run.error?.message ?? said.text;
+  const last = run.steps.at(-1);
+  const step = last?.type === "error" && last.content === text ? { step: last } : {};
+  const canGoOn = run.error?.retryable !== false;
+  const isKept = canGoOn && run.steps.some(({ type }) => type !== "error");
+  return isKept
+    ? { name: said.name, text: `${sentence(text)} ${KEPT}`, way: "Continue", ...step }
+    : { name: "Failed", text: sentence(text), way: "Try again", ...step };
+}
+
+const KEPT = "What was written is kept; Continue goes on from there.";
+
+/** @type {Record<string, { name: string, text: string }>} */
+const FAULTS = {
+  failed: { name: "Broken off", text: "Something went wrong." },
+  max_iterations: {
+    name: "No answer yet",
+    text: "The limit of rounds was reached before there was one.",
+  },
+  server_lost: { name: "Broken off", text: "The server working on this was lost." },
+};
+
+/**
+ * An error that something came after.
+ * @param {Step} step
+ */
+export function errorFault(step) {
+  return { name: "Error", text: step.content, way: "" };
+}
+
+/** @param {string} text */
+function sentence(text) {
+  return /[.!?…]$/.test(text) ? text : `${text}.`;
 }
 
 /**

@@ -7,7 +7,7 @@
  */
 
 import { noticeText } from "../../words/notices.js";
-import { delegate, h, setChildren } from "../dom.js";
+import { button, byId, delegate, h, setChildren } from "../dom.js";
 import { groupedByDay } from "../sessions/by_day.js";
 import { SessionRowView } from "../sessions/row.js";
 
@@ -26,25 +26,11 @@ export class SessionsPanel {
   #rows = new Map();
   /** @type {Map<string, { element: HTMLElement, list: HTMLElement }>} */
   #groups = new Map();
-  #list = h("div", { class: "sessions__list" });
-  #note = h("p", { class: "sessions__note" });
-  #more = h(
-    "button",
-    { type: "button", class: "quiet", "data-action": "more" },
-    "Show more",
-  );
-  #archive = h("button", {
-    type: "button",
-    class: "quiet",
-    "data-action": "archive-view",
-  });
-  #search = h("input", {
-    type: "search",
-    class: "sessions__search",
-    placeholder: "Search chats",
-    "aria-label": "Search chats",
-    oninput: () => this.#needs.sessions.search(this.#search.value),
-  });
+  #list = h("div", { class: "chats__list" });
+  #note = h("p", { class: "chats__note" });
+  #more = button("Show more", "more");
+  #archive = button("Archived chats", "archive-view");
+  #search = /** @type {HTMLInputElement} */ (byId("search"));
 
   /**
    * @param {HTMLElement} root
@@ -52,14 +38,9 @@ export class SessionsPanel {
    */
   constructor(root, needs) {
     this.#needs = needs;
-    root.replaceChildren(
-      this.#search,
-      this.#list,
-      this.#note,
-      this.#more,
-      this.#archive,
-    );
+    root.replaceChildren(this.#list, this.#note, this.#more, this.#archive);
     const { sessions } = needs;
+    this.#search.addEventListener("input", () => sessions.search(this.#search.value));
     closeMenusElsewhere(this.#list);
     delegate(root, {
       more: () => sessions.more(),

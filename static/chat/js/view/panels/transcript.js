@@ -3,7 +3,7 @@
  *
  * @import { ChatClient } from "../../client/chat_client.js"
  * @import { JsonStorage } from "../../client/storage.js"
- * @import { Clock, OutboxItem } from "../../client/types.js"
+ * @import { Clock, OutboxItem, Run } from "../../client/types.js"
  * @import { ImagePage } from "../remote_image.js"
  * @import { Context } from "../transcript/card.js"
  */
@@ -19,6 +19,7 @@ import { Folds } from "../transcript/fold.js";
 import { PendingView } from "../transcript/pending.js";
 import { showAll } from "../transcript/result.js";
 import { RunView } from "../transcript/run.js";
+import { showEarlier } from "../transcript/work.js";
 
 /** Milliseconds of painting after which the next frame gets its turn. */
 const SLICE_MS = 10;
@@ -65,7 +66,7 @@ export class TranscriptPanel {
   constructor(root, needs) {
     this.#needs = needs;
     this.#root = root;
-    this.#top.className = "earlier";
+    this.#top.className = "top-of-list";
     for (const run of needs.client.runs.runs) this.#changed.add(run.run);
     this.#follow = new Follow(needs.scroller, root, needs.newBelow);
     /** @type {Context} */
@@ -73,6 +74,7 @@ export class TranscriptPanel {
       folds: new Folds(needs.storage, needs.client.sessionId),
       now: needs.now,
       serverNow: needs.serverNow,
+      isFollowing: () => this.#follow.isFollowing,
     };
     this.#seek = new Seek(needs, this.#follow);
     this.#topSeen = this.#watchTop();
@@ -147,7 +149,9 @@ export class TranscriptPanel {
       "load-image": (button) => toggleImage(button, imagePage),
     });
     this.#root.addEventListener("click", ({ target }) => {
-      if (target instanceof Element && target.closest("summary")) this.#follow.pause();
+      if (target instanceof Element && target.closest("summary, .earlier")) {
+        this.#follow.pause();
+      }
     });
   }
 
@@ -176,7 +180,7 @@ export class TranscriptPanel {
     // The latest first: there, most readers are.
     for (const number of [...this.#changed].sort((a, b) => b - a)) {
       const run = client.runs.get(number);
-      const isShown = !run || this.#viewOf(number).update(run);
+      const isShown = !run || this.#viewOf(run).update(run);
       if (isShown) this.#changed.delete(number);
       if (now() > end) return;
     }
@@ -191,13 +195,10 @@ export class TranscriptPanel {
     return painted ?? document.getElementById(`run-${number}`);
   }
 
-  /** @param {number} number */
-  #viewOf(number) {
-    let view = this.#runs.get(number);
-    if (!view) {
-      view = new RunView(this.#context);
-      this.#runs.set(number, view);
-    }
+  /** @param {Run} run */
+  #viewOf(run) {
+    const view = this.#runs.get(run.run) ?? new RunView(run, this.#context);
+    this.#runs.set(run.run, view);
     return view;
   }
 
@@ -234,6 +235,10 @@ function handlers({ client, offer }, toEnd) {
     withdraw: (button) => offer(client.withdraw(runOf(button))),
     resend: (button) => client.resend(clientIdOf(button)),
     "withdraw-message": (button) => offer(client.withdraw(clientIdOf(button))),
+    earlier: (button) => {
+      const steps = button.closest(".steps");
+      if (steps) showEarlier(steps, button.ariaExpanded !== "true");
+    },
     "show-all": showAll,
     "more-rows": showMoreRows,
   };

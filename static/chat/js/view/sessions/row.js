@@ -6,7 +6,7 @@
  * @import { Needs } from "../panels/sessions.js"
  */
 
-import { button, delegate, h, setText } from "../dom.js";
+import { delegate, h, icon, menuItem, setLabel, setText } from "../dom.js";
 
 /** @type {Record<Liveness, string>} */
 const WORDS = {
@@ -20,11 +20,11 @@ const WORDS = {
 export class SessionRowView {
   #needs;
   #row;
-  #dot = h("span", { class: "session__dot" });
-  #said = h("span", { class: "visually-hidden" });
-  #title = h("span", { class: "session__title", dir: "auto" });
-  #pin = button("Pin", "pin");
-  #archive = button("Archive", "archive");
+  #state = h("span", { class: "state" });
+  #said = h("span", { class: "only-read" });
+  #title = h("span", { class: "chat__title", dir: "auto" });
+  #pin = menuItem("Pin", "icon-pin", "pin");
+  #archive = menuItem("Archive", "icon-archive", "archive");
   #menu;
   #link;
 
@@ -39,16 +39,15 @@ export class SessionRowView {
     this.#link = h(
       "a",
       {
-        class: "session__link",
         href: `${needs.chatUrl}${row.session_id}`,
         "aria-current": isOpen ? "page" : undefined,
       },
-      this.#dot,
       this.#title,
       this.#said,
+      this.#state,
     );
     this.#menu = this.#buildMenu();
-    const place = isOpen ? "session is-open" : "session";
+    const place = isOpen ? "chat is-open" : "chat";
     this.element = h("li", { class: place }, this.#link, this.#menu);
     delegate(this.#menu, this.#handlers());
   }
@@ -57,28 +56,29 @@ export class SessionRowView {
   update(row) {
     this.#row = row;
     const liveness = this.#needs.sessions.livenessOf(row);
-    this.#dot.dataset.state = liveness;
+    this.#state.dataset.state = liveness;
     setText(this.#said, WORDS[liveness] && ` (${WORDS[liveness]})`);
     setText(this.#title, row.title || "Untitled");
     this.#link.title = row.title;
-    setText(this.#pin, row.pinned ? "Unpin" : "Pin");
-    setText(this.#archive, row.archived ? "Take out of archive" : "Archive");
+    setLabel(this.#pin, row.pinned ? "Unpin" : "Pin");
+    setLabel(this.#archive, row.archived ? "Take out of archive" : "Archive");
     const label = `Actions for ${row.title || "untitled chat"}`;
     this.#menu.querySelector("summary")?.setAttribute("aria-label", label);
   }
 
   #buildMenu() {
     const items = [
-      button("Rename", "rename"),
+      menuItem("Rename", "icon-pencil", "rename"),
       this.#pin,
       this.#archive,
-      button("Delete", "delete", { class: "quiet is-danger" }),
+      h("hr"),
+      menuItem("Delete", "icon-trash-2", "delete", { class: "is-danger" }),
     ];
     const menu = h(
       "details",
-      { class: "menu" },
-      h("summary", {}, "⋯"),
-      h("div", { class: "menu__items" }, ...items),
+      { class: "chat__more" },
+      h("summary", { class: "icon-btn chat__menu" }, icon("icon-ellipsis")),
+      h("div", { class: "menu menu--row" }, ...items),
     );
     // Not at every focusout: Safari does not focus the button that is pressed.
     menu.addEventListener("focusout", ({ relatedTarget }) => {
@@ -125,7 +125,6 @@ export class SessionRowView {
   #rename() {
     this.#menu.open = false;
     const input = h("input", {
-      class: "session__rename",
       "aria-label": "New title",
       value: this.#row.title,
       maxlength: 200,

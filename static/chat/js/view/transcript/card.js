@@ -1,18 +1,19 @@
 /**
- * One card: a line that says what happened, and under it what was said, to fold away.
+ * A step: a row that says what happened, and under it what was said, to fold away.
  *
  * @import { Step } from "../../client/types.js"
  * @import { Folds } from "./fold.js"
  */
 
-import { h, setText } from "../dom.js";
+import { h, icon, setIcon, setText } from "../dom.js";
+import { Foldable } from "./fold.js";
 
-/** Attributes of this shape mark a card for the template as for the script. */
 /**
  * @typedef {object} Context
  * @property {Folds} folds
  * @property {() => number} now milliseconds
  * @property {() => number} serverNow Unix seconds
+ * @property {() => boolean} isFollowing is the reader at the end?
  */
 
 /**
@@ -25,28 +26,19 @@ export function stepId(run, step) {
 }
 
 export class Card {
-  #folds;
-  #foldId;
-  /** Set while the script itself folds, so that it is not taken for the reader. */
-  #isOurs = false;
+  #fold;
 
   /**
    * @param {string} foldId
    * @param {Folds} folds
-   * @param {string} kind
+   * @param {string} classes
    */
-  constructor(foldId, folds, kind) {
-    this.#folds = folds;
-    this.#foldId = foldId;
-    this.head = h("summary", { class: "card__head" });
-    this.body = h("div", { class: "card__body" });
-    this.fold = h(
-      "details",
-      { class: "card__fold", ontoggle: () => this.#toggled() },
-      this.head,
-      this.body,
-    );
-    this.element = h("li", { class: `card card--${kind}` }, this.fold);
+  constructor(foldId, folds, classes) {
+    this.head = h("summary", { class: "step__row" });
+    this.body = h("div", { class: "step__body" });
+    const details = h("details", {}, this.head, this.body);
+    this.#fold = new Foldable(details, this.body, foldId, folds);
+    this.element = h("li", { class: classes }, details);
   }
 
   /**
@@ -54,34 +46,38 @@ export class Card {
    * @param {boolean} isOpen
    */
   setOpen(isOpen) {
-    const open = this.#folds.chosen(this.#foldId) ?? isOpen;
-    if (this.fold.open === open || (!open && this.#isInUse)) return;
-    this.#isOurs = true;
-    this.fold.open = open;
-  }
-
-  /** Somebody is selecting text in it, or has the keyboard there. */
-  get #isInUse() {
-    const selection = document.getSelection();
-    const selects =
-      selection !== null &&
-      !selection.isCollapsed &&
-      this.body.contains(selection.anchorNode);
-    return selects || this.body.contains(document.activeElement);
-  }
-
-  #toggled() {
-    if (!this.#isOurs) this.#folds.choose(this.#foldId, this.fold.open);
-    this.#isOurs = false;
+    this.#fold.setOpen(isOpen);
   }
 }
 
+/** What stands at the end of a row that folds. */
+export function chevron() {
+  return icon("icon-chevron-right", "icon icon--chevron");
+}
+
 /**
- * A piece of a card's line; made once, then only its text changes.
- * @param {string} name
+ * A step's mark: the drawing of its kind.
+ * @param {string} kind
  */
-export function headPart(name) {
-  return h("span", { class: `card__${name}` });
+export function markOf(kind) {
+  return h("span", { class: "mark", "aria-hidden": "true" }, icon(`mark-${kind}`, ""));
+}
+
+/**
+ * @param {HTMLElement} mark
+ * @param {string} kind
+ */
+export function setMark(mark, kind) {
+  setIcon(mark, `mark-${kind}`);
+}
+
+/**
+ * A piece of a step's row; made once, then only its text changes.
+ * @param {string} name
+ * @param {string} [more] another class
+ */
+export function headPart(name, more = "") {
+  return h("span", { class: `step__${name}${more && ` step__${name}--${more}`}` });
 }
 
 /**

@@ -41,3 +41,55 @@ export class Folds {
     this.#storage.set(this.#key, [...this.#chosen]);
   }
 }
+
+/** Something that folds, by the rule or as the reader chose. */
+export class Foldable {
+  #folds;
+  #id;
+  #body;
+  /** What the script itself set, so that it is not taken for the reader's choice. */
+  #set = false;
+
+  /**
+   * @param {HTMLDetailsElement} details
+   * @param {HTMLElement} body what a reader may be busy in
+   * @param {string} id
+   * @param {Folds} folds
+   */
+  constructor(details, body, id, folds) {
+    this.details = details;
+    this.#body = body;
+    this.#id = id;
+    this.#folds = folds;
+    details.addEventListener("toggle", () => this.#toggled());
+  }
+
+  /**
+   * Fold or unfold, unless the reader has decided otherwise or is at it.
+   * @param {boolean} isOpen
+   */
+  setOpen(isOpen) {
+    const open = this.#folds.chosen(this.#id) ?? isOpen;
+    if (this.details.open === open || (!open && this.#isInUse)) return;
+    this.#set = open;
+    this.details.open = open;
+  }
+
+  /** Somebody is selecting text in it, or has the keyboard there. */
+  get #isInUse() {
+    const selection = document.getSelection();
+    const selects =
+      selection !== null &&
+      !selection.isCollapsed &&
+      this.#body.contains(selection.anchorNode);
+    return selects || this.#body.contains(document.activeElement);
+  }
+
+  /** Told of late, and once for several changes: what counts is how it is now. */
+  #toggled() {
+    const { open } = this.details;
+    if (open === this.#set) return;
+    this.#set = open;
+    this.#folds.choose(this.#id, open);
+  }
+}

@@ -1,87 +1,108 @@
 /**
- * The end of a run: how it ended, what it took, and what can be done now.
+ * The end of a run: what went wrong, what it took, and what can be done now.
  *
- * @import { Failure, Run } from "../../client/types.js"
+ * @import { Run, Step } from "../../client/types.js"
  */
 
-import { CONTINUABLE } from "../../client/protocol.js";
-import { duration } from "../../words/format.js";
-import { stateOf } from "../../words/summary.js";
-import { button, h, setText } from "../dom.js";
+import { clockTime, duration } from "../../words/format.js";
+import { faultOf } from "../../words/summary.js";
+import { endOf } from "../../words/work.js";
+import { button, h, iconButton, setText } from "../dom.js";
+import { markOf, markStep } from "./card.js";
 
-export class RunFooter {
-  #state = h("span", { class: "run__state" });
-  #facts = h("span", { class: "run__facts" });
-  #error = h("p", { class: "run__error", dir: "auto" });
-  #copy = button("Copy answer", "copy-answer");
-  #link = button("Link", "link-run", { "aria-label": "Copy link to this question" });
-  #edit = button("Edit", "edit", { "aria-label": "Edit this question and ask again" });
-  #retry = button("Retry", "retry");
-  #withdraw = button("Withdraw", "withdraw");
+/** Something went wrong; what was written stays, and there is a way on. */
+export class Fault {
+  #name = h("p", { class: "fault__name" });
+  #text = h("p", { class: "fault__text", dir: "auto" });
+  #button = button("Continue", "retry", { class: "btn" });
 
   constructor() {
-    const tools = h(
-      "span",
-      { class: "run__tools" },
-      this.#copy,
-      this.#link,
-      this.#edit,
-      this.#retry,
-      this.#withdraw,
+    this.element = h(
+      "section",
+      { class: "fault", "data-kind": "error" },
+      markOf("error"),
+      this.#name,
+      this.#text,
+      this.#button,
     );
-    const line = h("div", { class: "run__line" }, this.#state, this.#facts, tools);
-    this.element = h("footer", { class: "run__foot" }, this.#error, line);
+  }
+
+  /**
+   * @param {{ name: string, text: string, way: string }} fault
+   * @param {Step | undefined} step that says the same
+   * @param {number} run
+   */
+  update({ name, text, way }, step, run) {
+    if (step) markStep(step, this.element, run);
+    setText(this.#name, name);
+    setText(this.#text, text);
+    setText(this.#button, way);
+    this.#button.hidden = way === "";
+  }
+}
+
+export class Acts {
+  #copy = iconButton("Copy answer", "icon-copy", "copy-answer");
+  #retry = iconButton("Try again", "icon-rotate-ccw", "retry");
+  #go = button("Continue", "retry", { class: "btn" });
+  #when = time();
+  #took = h("span");
+  #tokens = h("span", { class: "wide-only" });
+
+  constructor() {
+    const facts = h(
+      "span",
+      { class: "acts__facts when" },
+      this.#when,
+      this.#took,
+      this.#tokens,
+    );
+    this.element = h(
+      "div",
+      { class: "acts" },
+      this.#copy,
+      this.#retry,
+      this.#go,
+      facts,
+    );
   }
 
   /**
    * @param {Run} run
-   * @param {number} now Unix seconds, by the server's clock
+   * @param {number} now milliseconds
    */
   update(run, now) {
-    const isDone = run.status === "finished";
-    setText(this.#state, stateOf(run, now));
-    setText(this.#facts, isDone ? factsOf(run) : run.agent_name);
-    this.#showError(isSaid(run) ? undefined : run.error);
-    this.#copy.hidden = !isDone || !run.steps.some((s) => s.type === "final_answer");
-    this.#link.hidden = !isDone;
-    this.#edit.hidden = !isDone;
-    this.#retry.hidden = !isDone;
-    setText(this.#retry, isContinuable(run) ? "Continue" : "Retry");
-    this.#retry.classList.toggle("is-primary", isContinuable(run));
-    this.#withdraw.hidden = run.status !== "queued";
+    this.element.hidden = run.status !== "finished" || run.reason === "withdrawn";
+    if (this.element.hidden) return;
+    const isStopped = run.reason === "stopped";
+    this.#copy.hidden = !run.steps.some((step) => step.type === "final_answer");
+    this.#retry.hidden = isStopped || faultOf(run) !== null;
+    this.#go.hidden = !isStopped;
+    setTime(this.#when, endOf(run), now);
+    setText(this.#took, duration(run.duration_ms ?? 0));
+    const { input_tokens = 0, output_tokens = 0 } = run.usage ?? {};
+    const total = (input_tokens + output_tokens).toLocaleString("en");
+    setText(this.#tokens, run.usage ? `${total} tokens` : "");
   }
+}
 
-  /** @param {Failure | undefined} error */
-  #showError(error) {
-    this.#error.hidden = !error;
-    if (error) setText(this.#error, error.message);
-  }
+export function time() {
+  return h("time");
 }
 
 /**
- * Is the error on a card already?
- * @param {Run} run
+ * @param {HTMLTimeElement} element
+ * @param {number} timestamp Unix seconds
+ * @param {number} now milliseconds
  */
-function isSaid(run) {
-  const { type, content } = run.steps.at(-1) ?? {};
-  return type === "error" && content === run.error?.message;
-}
-
-/**
- * Is going on the thing to do? Not where trying again cannot help.
- * @param {Run} run
- */
-function isContinuable(run) {
-  return CONTINUABLE.has(run.reason ?? "") && run.error?.retryable !== false;
-}
-
-/** @param {Run} run */
-function factsOf(run) {
-  const facts = [run.agent_name];
-  if (run.duration_ms !== undefined) facts.push(duration(run.duration_ms));
-  if (run.usage) {
-    const total = run.usage.input_tokens + run.usage.output_tokens;
-    facts.push(`${total.toLocaleString("en")} tokens`);
-  }
-  return facts.join(" · ");
+export function setTime(element, timestamp, now) {
+  const date = new Date(Math.floor(timestamp) * 1000);
+  const iso = date.toISOString().replace(".000", "");
+  if (element.dateTime !== iso) element.dateTime = iso;
+  const exact = date.toLocaleString("en-GB", {
+    dateStyle: "full",
+    timeStyle: "medium",
+  });
+  if (element.title !== exact) element.title = exact;
+  setText(element, clockTime(timestamp, now));
 }

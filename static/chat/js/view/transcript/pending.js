@@ -4,34 +4,28 @@
  * @import { Line, OutboxItem } from "../../client/types.js"
  */
 
-import { button, h, setText } from "../dom.js";
+import { button, h } from "../dom.js";
+import { Question, WaitState } from "./ask.js";
 
 /** States of the line in which what is sent may arrive. */
 const CONNECTED = new Set(["joining", "live", "doubt"]);
 
 export class PendingView {
-  #text = h("p", { class: "prompt__text", dir: "auto" });
-  #state = h("span", { class: "run__state" });
+  #state = new WaitState();
   #again = button("Send again", "resend");
+  #question = new Question(
+    this.#state.element,
+    this.#again,
+    button("Cancel", "withdraw-message"),
+  );
 
   /** @param {string} clientId */
   constructor(clientId) {
-    const tools = h(
-      "span",
-      { class: "run__tools" },
-      this.#again,
-      button("Withdraw", "withdraw-message"),
-    );
-    const heading = h("h2", { class: "visually-hidden" }, "Message not sent yet");
+    this.#question.setWaiting(true);
     this.element = h(
       "article",
       { class: "run is-pending", "data-client-id": clientId },
-      h("div", { class: "prompt" }, heading, this.#text),
-      h(
-        "footer",
-        { class: "run__foot" },
-        h("div", { class: "run__line" }, this.#state, tools),
-      ),
+      this.#question.element,
     );
   }
 
@@ -40,10 +34,11 @@ export class PendingView {
    * @param {Line} line
    */
   update(item, line) {
-    setText(this.#text, item.message);
-    setText(this.#state, wordsFor(item, line));
-    this.element.classList.toggle("is-refused", item.error !== undefined);
-    this.#again.hidden = item.error === undefined;
+    this.#question.show("Message not sent yet", item.message);
+    this.#state.show(wordsFor(item, line));
+    const isRefused = item.error !== undefined;
+    this.#question.element.classList.toggle("ask--refused", isRefused);
+    this.#again.hidden = !isRefused;
   }
 }
 
@@ -54,6 +49,6 @@ export class PendingView {
 function wordsFor({ error, delay }, { state }) {
   if (error) return `Not sent. ${error.message}`;
   if (state === "ended") return "Not sent";
-  if (!CONNECTED.has(state)) return "Waiting for connection";
+  if (!CONNECTED.has(state)) return "Sent when the line is back";
   return delay ? `Waiting. ${delay.message}` : "Sending…";
 }

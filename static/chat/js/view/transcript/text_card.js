@@ -1,24 +1,28 @@
 /**
- * The card of a thought, an answer or an error: text that grows, as Markdown.
+ * A thought: text that grows, as Markdown. While it does, a window of ten lines shows its
+ * end; when it is over, one row stands for it.
  *
  * @import { Run, Step } from "../../client/types.js"
  * @import { Context } from "./card.js"
  */
 
 import { duration } from "../../words/format.js";
-import { contentGist, ICONS, isWorthSaying, titleOf } from "../../words/summary.js";
-import { button, h } from "../dom.js";
+import { contentGist, isWorthSaying } from "../../words/summary.js";
+import { h, iconButton, setText } from "../dom.js";
 import { MarkdownStream } from "../markdown/stream.js";
-import { Card, headPart, markStep, setPart, stepId } from "./card.js";
+import { Card, chevron, headPart, markOf, markStep, setPart, stepId } from "./card.js";
+
+/** How near to the end is at the end, in pixels. */
+const NEAR = 8;
 
 export class TextCard {
   #card;
   #run;
-  #icon = headPart("icon");
-  #title = headPart("title");
   #gist = headPart("gist");
   #time = headPart("time");
+  #prose = h("div", { class: "prose" });
   #markdown;
+  #window;
 
   /**
    * @param {Run} run
@@ -27,12 +31,14 @@ export class TextCard {
    */
   constructor(run, step, { folds, now }) {
     this.#run = run.run;
-    this.#card = new Card(stepId(run.run, step.step), folds, "text");
-    this.#icon.ariaHidden = "true";
-    this.#card.head.append(this.#icon, this.#title, this.#gist, this.#time);
-    const prose = h("div", { class: "prose" });
-    this.#markdown = new MarkdownStream(prose, now);
-    this.#card.body.append(prose, toolbar());
+    this.#card = new Card(stepId(run.run, step.step), folds, "step");
+    this.#markdown = new MarkdownStream(this.#prose, now);
+    this.#window = new Window(this.#card.body);
+    const name = headPart("name");
+    setText(name, "Thought");
+    this.element.dataset.kind = "thought";
+    this.#card.head.append(markOf("thought"), name, this.#gist, this.#time, chevron());
+    this.#card.body.append(this.#prose, stepActs());
   }
 
   get element() {
@@ -45,32 +51,66 @@ export class TextCard {
    */
   update([step]) {
     if (!step) return true;
-    const { element } = this;
-    markStep(step, element, this.#run);
+    markStep(step, this.element, this.#run);
     const isDone = step.status !== "running";
-    setPart(this.#icon, ICONS[step.type]);
-    setPart(this.#title, titleOf(step));
     setPart(this.#gist, isDone ? contentGist(step) : "");
-    setPart(this.#time, timeOf(step));
-    this.#card.setOpen(!isDone || step.type !== "thought");
-    return this.#markdown.update(step.content, isDone);
+    const { duration_ms } = step;
+    setText(this.#time, isWorthSaying(duration_ms) ? duration(duration_ms) : "");
+    this.#card.setOpen(!isDone);
+    this.#prose.classList.toggle("has-caret", !isDone);
+    const isShown = this.#markdown.update(step.content, isDone);
+    this.#window.set(!isDone);
+    return isShown;
   }
 }
 
-/** A thought's time is in its title. @param {Step} step */
-function timeOf(step) {
-  const { type, duration_ms } = step;
-  return type === "final_answer" && isWorthSaying(duration_ms)
-    ? duration(duration_ms)
-    : "";
+/** @type {[name: string, value: string][]} */
+const WINDOW = [
+  ["tabindex", "0"],
+  ["role", "region"],
+  ["aria-label", "Thought, being written"],
+];
+
+/** The end of what grows, until somebody scrolls in it; then that place. */
+class Window {
+  #element;
+  #isFollowing = true;
+
+  /** @param {HTMLElement} element */
+  constructor(element) {
+    this.#element = element;
+    element.addEventListener("scroll", () => this.#look(), { passive: true });
+  }
+
+  /** @param {boolean} isOn */
+  set(isOn) {
+    if (isOn !== this.#element.classList.contains("window")) this.#become(isOn);
+    if (isOn && this.#isFollowing) this.#element.scrollTop = this.#element.scrollHeight;
+  }
+
+  /** What scrolls is reached by keyboard too. @param {boolean} isOn */
+  #become(isOn) {
+    this.#element.classList.toggle("window", isOn);
+    this.#element.classList.remove("is-scrolled");
+    for (const [name, value] of WINDOW) {
+      if (isOn) this.#element.setAttribute(name, value);
+      else this.#element.removeAttribute(name);
+    }
+  }
+
+  #look() {
+    const { scrollTop, scrollHeight, clientHeight, classList } = this.#element;
+    this.#isFollowing = scrollHeight - scrollTop - clientHeight < NEAR;
+    classList.toggle("is-scrolled", scrollTop > 0 && classList.contains("window"));
+  }
 }
 
 /** What can be done with a step. */
-export function toolbar() {
+export function stepActs() {
   return h(
     "div",
-    { class: "card__tools" },
-    button("Copy", "copy-step"),
-    button("Link", "link-step", { "aria-label": "Copy link to this step" }),
+    { class: "step__acts" },
+    iconButton("Copy", "icon-copy", "copy-step"),
+    iconButton("Copy link to this step", "icon-link", "link-step"),
   );
 }

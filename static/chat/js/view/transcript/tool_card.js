@@ -1,34 +1,47 @@
 /**
- * The card of a tool's call and its result: one pair, on one line when done.
+ * A tool's call and its result: one row when done, orange into purple.
  *
  * @import { Run, Step } from "../../client/types.js"
  * @import { Context } from "./card.js"
  */
 
 import { duration } from "../../words/format.js";
-import { argumentsGist, contentGist, ICONS, titleOf } from "../../words/summary.js";
-import { h } from "../dom.js";
-import { Card, headPart, markStep, setPart, stepId } from "./card.js";
+import { argumentsGist, contentGist } from "../../words/summary.js";
+import { isToolRunning } from "../../words/work.js";
+import { h, setText } from "../dom.js";
+import {
+  Card,
+  chevron,
+  headPart,
+  markOf,
+  markStep,
+  setMark,
+  setPart,
+  stepId,
+} from "./card.js";
 import { renderResult } from "./result.js";
-import { toolbar } from "./text_card.js";
+import { stepActs } from "./text_card.js";
 
 export class ToolCard {
   #card;
   #run;
-  #use = new Half("use");
-  #result = new Half("result");
+  #use = new Half("tool", "Arguments");
+  #result = new Half("result", "Result");
   #time = headPart("time");
   #resultShown = "";
+  #serverNow;
 
   /**
    * @param {Run} run
    * @param {Step} step the first of the two
    * @param {Context} context
    */
-  constructor(run, step, { folds }) {
+  constructor(run, step, { folds, serverNow }) {
+    this.#serverNow = serverNow;
     this.#run = run.run;
-    this.#card = new Card(`${stepId(run.run, step.step)}-pair`, folds, "tool");
-    this.#card.head.append(this.#use.head, this.#result.head, this.#time);
+    const foldId = `${stepId(run.run, step.step)}-pair`;
+    this.#card = new Card(foldId, folds, "step step--pair");
+    this.#card.head.append(this.#use.head, this.#result.head, this.#time, chevron());
     this.#card.body.append(this.#use.body, this.#result.body);
   }
 
@@ -45,20 +58,29 @@ export class ToolCard {
     const result = steps.find((step) => step.type === "tool_result");
     this.#showUse(use);
     this.#showResult(result);
-    const isDone = isOver || isEnded(result ?? use);
-    const ms = result?.duration_ms ?? use?.duration_ms;
-    setPart(this.#time, isDone && ms !== undefined ? duration(ms) : "");
+    const isDone = isOver || !isToolRunning(steps);
+    const ms = isDone ? (result ?? use)?.duration_ms : this.#soFar(steps);
+    setText(this.#time, duration(ms ?? 0));
     const { status = "ok" } = result ?? use ?? {};
     this.element.dataset.status = isDone ? status : "running";
+    this.element.dataset.kind = kindOf(steps);
     this.#card.setOpen(!isDone);
     return true;
+  }
+
+  /** Whole seconds, in milliseconds. @param {Step[]} steps */
+  #soFar([step]) {
+    const seconds = this.#serverNow() - (step?.timestamp ?? 0);
+    return seconds < 2 ? 0 : Math.floor(seconds) * 1000;
   }
 
   /** @param {Step | undefined} step */
   #showUse(step) {
     if (!this.#use.show(step, this.#run) || !step) return;
-    setPart(this.#use.title, titleOf(step));
-    setPart(this.#use.gist, step.status === "running" ? "" : argumentsGist(step));
+    const isWritten = step.status !== "running";
+    setPart(this.#use.name, step.tool_name ?? "tool");
+    setPart(this.#use.gist, isWritten ? argumentsGist(step) : "Writing the call");
+    this.#use.text.classList.toggle("has-caret", !isWritten);
     const text = step.tool_input
       ? JSON.stringify(step.tool_input, null, 2)
       : step.content;
@@ -68,7 +90,9 @@ export class ToolCard {
   /** @param {Step | undefined} step */
   #showResult(step) {
     if (!this.#result.show(step, this.#run) || !step) return;
-    setPart(this.#result.title, "");
+    const isWrong = step.status === "error";
+    this.#result.setKind(isWrong ? "error" : "result");
+    setPart(this.#result.name, isWrong ? "Failed" : "");
     setPart(this.#result.gist, resultGist(step));
     const state = `${step.status}:${step.content.length}`;
     if (state === this.#resultShown) return;
@@ -78,44 +102,51 @@ export class ToolCard {
 }
 
 /**
- * A result that is there, or a use that will get none.
- * @param {Step | undefined} step
+ * Of the thread beside it: a call alone, a call and its result, or one that failed.
+ * @param {Step[]} steps
  */
-function isEnded(step) {
-  if (!step || step.status === "running") return false;
-  return step.type === "tool_result" || step.status !== "ok";
+function kindOf(steps) {
+  if (steps.some(({ status }) => status === "error")) return "error";
+  return steps.at(-1)?.type === "tool_result" ? "result" : "tool";
 }
 
 /** @param {Step} step */
 function resultGist(step) {
-  if (step.status === "running") return "running…";
-  if (step.status === "stopped") return "stopped";
-  return contentGist(step) || "nothing";
+  if (step.status === "running") return "Running";
+  if (step.status === "stopped") return "Stopped";
+  return contentGist(step) || "Nothing";
 }
 
-/** The use or the result: its piece of the line, and its part of the body. */
+/** The use or the result: its piece of the row, and its part of the body. */
 class Half {
-  #type;
-  title = headPart("title");
-  gist = headPart("gist");
+  #mark;
+  name = headPart("name");
+  gist = headPart("gist", "code");
   text = h("div", { class: "half__text" });
 
-  /** @param {"use" | "result"} name */
-  constructor(name) {
-    this.#type = /** @type {const} */ (`tool_${name}`);
-    const icon = headPart("icon");
-    icon.ariaHidden = "true";
-    icon.textContent = ICONS[this.#type];
-    const said =
-      name === "result" ? h("span", { class: "visually-hidden" }, "result ") : null;
-    this.head = h("span", { class: "half__head" }, icon, said, this.title, this.gist);
-    this.head.dataset.type = this.#type;
-    this.label = h(
-      "p",
-      { class: "half__label" },
-      name === "use" ? "Arguments" : "Result",
+  /**
+   * @param {"tool" | "result"} kind
+   * @param {string} label
+   */
+  constructor(kind, label) {
+    this.#mark = markOf(kind);
+    const heard =
+      kind === "result" ? h("span", { class: "only-read" }, "Result: ") : null;
+    this.head = h("span", { class: "half" }, this.#mark, heard, this.name, this.gist);
+    this.body = h(
+      "section",
+      {},
+      h("p", { class: "half__label" }, label),
+      this.text,
+      stepActs(),
     );
-    this.body = h("section", { class: "half" }, this.label, this.text, toolbar());
+    this.setKind(kind);
+  }
+
+  /** @param {string} kind */
+  setKind(kind) {
+    this.head.dataset.kind = this.body.dataset.kind = kind;
+    setMark(this.#mark, kind);
   }
 
   /**
@@ -126,7 +157,6 @@ class Half {
     this.head.hidden = this.body.hidden = !step;
     if (!step) return false;
     markStep(step, this.body, run);
-    this.head.dataset.status = step.status;
     return true;
   }
 }
