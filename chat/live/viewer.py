@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
+from django.db import DatabaseError, InterfaceError
+
 from chat import store
 from chat.live.frames import frames_of
-from chat.log.journal import TRANSIENT
+from chat.log.errors import is_transient
 from chat.store import Identity, NotYoursError, Position
 from chat.store.database import db
 from chat.wire.classic import Classic
@@ -212,7 +214,9 @@ class SocketViewer:
         except NotYoursError:
             await self._close(CLOSE_NO_SUCH_SESSION)
             await asyncio.Event().wait()  # until the socket's end cancels this
-        except TRANSIENT as error:
+        except (DatabaseError, InterfaceError) as error:
+            if not is_transient(error):
+                raise
             logger.warning("cannot read the log, will try again: %s", error)
             await asyncio.sleep(RETRY_DELAY)
         else:

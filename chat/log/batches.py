@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Final
 
 import psycopg
@@ -27,6 +28,8 @@ from chat.wire.protocol import (
 )
 
 ROWS_PER_INSERT: Final = 1_000
+LOCK_TIMEOUT: Final = 0.3  # seconds that a flush waits for a run that is locked
+STATEMENT_TIMEOUT: Final = 10.0  # seconds for each statement of a flush
 
 
 def wall_clock() -> float:
@@ -89,11 +92,45 @@ def make_batch(
 
 
 def commit(batches: Sequence[Batch]) -> set[int]:
-    """As `write`, in a transaction of its own."""
-    if connection.vendor == "postgresql" and not any(map(_has_more, batches)):
+    """As `write`, in a transaction of its own, which does not wait long for anybody.
+
+    Raises OperationalError where somebody has locked a run: see `errors.is_busy`.
+    """
+    on_postgresql = connection.vendor == "postgresql"
+    # In one order, or two processes that write the same runs wait for each other.
+    batches = sorted(batches, key=attrgetter("run_id"))
+    if on_postgresql and not any(map(_has_more, batches)):
         return _write_at_once(batches)
     with transaction.atomic():
+        if on_postgresql:
+            _limit_waiting()
         return write(batches)
+
+
+def commit_unlocked(batches: Sequence[Batch]) -> tuple[set[int], set[int]]:
+    """As `commit`, but for the runs that somebody has locked: also their ids."""
+    ids = [batch.run_id for batch in batches]
+    with transaction.atomic():
+        _limit_waiting()
+        runs = Run.objects.filter(id__in=ids).order_by("id")
+        there = set(runs.values_list("id", flat=True))
+        free = runs.select_for_update(skip_locked=True, no_key=True)
+        held = there - set(free.values_list("id", flat=True))
+        return write([batch for batch in batches if batch.run_id not in held]), held
+
+
+def _limit_waiting() -> None:
+    """For this transaction only: a pooler shares the connection."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('lock_timeout', %s, true),"
+            " set_config('statement_timeout', %s, true)",
+            [_milliseconds(LOCK_TIMEOUT), _milliseconds(STATEMENT_TIMEOUT)],
+        )
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f}"
 
 
 def _has_more(batch: Batch) -> bool:
@@ -162,12 +199,14 @@ def _advance(batches: Sequence[Batch]) -> set[int]:
 
 
 # The same in one statement, where that can be. The rows come as JSON: one parameter,
-# whatever their number.
+# whatever their number. What limits the waiting comes in the same statement, and is
+# set before the first row is updated, since every update needs a row of `v`.
 _ADVANCE_AND_INSERT: Final = """
-WITH v AS (
+WITH v AS MATERIALIZED (
   SELECT (r->>0)::bigint AS id, (r->>1)::bigint AS epoch,
          (r->>2)::bigint AS before, (r->>3)::bigint AS seq
   FROM json_array_elements(%s::json) r
+  WHERE (SELECT set_config('lock_timeout', %s, true)) IS NOT NULL
 ), ours AS (
   UPDATE chat_run SET last_seq = v.seq FROM v
   WHERE chat_run.id = v.id AND chat_run.epoch = v.epoch
@@ -195,8 +234,14 @@ def _write_at_once(batches: Sequence[Batch]) -> set[int]:
         connection.wrap_database_errors,
         psycopg.Cursor(connection.connection) as cursor,
     ):
-        values = encode(runs).decode(), encode(rows).decode()
-        cursor.execute(_ADVANCE_AND_INSERT, values)
+        cursor.execute(
+            _ADVANCE_AND_INSERT,
+            (
+                encode(runs).decode(),
+                _milliseconds(LOCK_TIMEOUT),
+                encode(rows).decode(),
+            ),
+        )
         ours = {row[0] for row in cursor.fetchall()}
     stale = [batch for batch in batches if batch.run_id not in ours]
     return ours | _written_before(stale)

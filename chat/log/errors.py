@@ -56,6 +56,11 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError)
 
 
+def is_transient(error: BaseException) -> bool:
+    """Whether the same can succeed later, as it is."""
+    return is_away(error) or is_busy(error)
+
+
 def _code(error: BaseException) -> str:
     """PostgreSQL's SQLSTATE; empty on SQLite, and where the server said nothing."""
     return getattr(error.__cause__, "sqlstate", None) or ""

@@ -3,7 +3,8 @@
 One flush is one transaction for all runs of the process. It starts as soon as
 something is pending and no other flush is under way; what comes meanwhile rides in
 the next one, neighbouring deltas of a step as one event. Only what is committed is
-handed on for publishing, so nobody is shown what the log does not hold.
+handed on for publishing, so nobody is shown what the log does not hold. A run that
+somebody else has locked waits by itself; the flushes of the others go on.
 """
 
 from __future__ import annotations
@@ -12,24 +13,36 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, connection, connections
+from django.db import DatabaseError, InterfaceError, connection, connections
 
-from chat.log.batches import Batch, Growth, commit, make_batch
+from chat.log.batches import (
+    LOCK_TIMEOUT,
+    Batch,
+    Growth,
+    commit,
+    commit_unlocked,
+    make_batch,
+)
+from chat.log.errors import is_busy, is_transient
 from chat.models import Run, Step
+from chat.threads import DaemonExecutor
 from chat.wire.protocol import Event, Frame, StepDelta, Usage
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# The ids of runs that were written, that no retry can write, and that are locked.
+Outcome: TypeAlias = tuple[set[int], set[int], set[int]]
+
 MAX_PENDING_CHARS: Final = 1024 * 1024  # per run; then its agent waits for the database
 MAX_PACE: Final = 0.050  # seconds from one flush to the next, at most
 RETRY_DELAYS: Final = (0.05, 0.1, 0.25, 0.5, 1.0)  # seconds; the last one repeats
-TRANSIENT: Final = (OperationalError, InterfaceError)  # the database is away, or busy
+HELD_SECONDS: Final = LOCK_TIMEOUT  # from one try to the next for who is locked
+CLOSE_SECONDS: Final = 2.0  # for each part of closing
 
 
 class RunLostError(Exception):
@@ -123,6 +136,11 @@ class RunLog:
         waiters, self._waiters = self._waiters, []
         return batch, waiters
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to `take`."""
+        return bool(self._pending or self._waiters)
+
     def lose(self, error: RunLostError) -> None:
         """Nothing more can be written: tell the owner, once."""
         if self.lost is None:
@@ -131,6 +149,14 @@ class RunLog:
         self._pending, self._steps = [], []
         waiters, self._waiters = self._waiters, []
         _fail(waiters, error)
+
+
+class _Taken(NamedTuple):
+    """What a flush has taken from a log, and who waits for it."""
+
+    log: RunLog
+    batch: Batch | None
+    waiters: list[asyncio.Future[None]]
 
 
 class Journal:
@@ -142,8 +168,12 @@ class Journal:
         self._something = asyncio.Event()
         self._urgent = asyncio.Event()
         self._logs: set[RunLog] = set()
+        # What somebody else's lock keeps from being written. What comes after it
+        # gathers in the log.
+        self._held: dict[RunLog, _Taken] = {}
+        self._held_are_due = False
         # One thread: its connection stays open, so it is closed in `close`.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._thread = DaemonExecutor(1, "journal")
         self._task = asyncio.create_task(self._flush_for_ever(), name="journal")
 
     def open(self, run: Run, on_lost: Callable[[RunLostError], object]) -> RunLog:
@@ -167,28 +197,35 @@ class Journal:
             self._urgent.set()
 
     async def between_flushes(self, query: Callable[[], T]) -> T:
-        """`query()` in the journal's thread, so while no flush is under way.
+        """`query()` over the journal's own connection, while no flush is under way.
 
-        For whatever updates many of these runs at once: in another thread it would
-        lock their rows in another order than a flush does, and each wait for the other.
+        Cheaper than over one of the pool's, for what is asked once in a run.
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, _kept, query)
 
-    async def close(self) -> None:
-        """Write what is pending, if the database answers within 2 s, and stop."""
+    async def flush(self) -> None:
+        """Write what is pending, if the database answers in time."""
+        logs = [log for log in (*self._dirty, *self._held) if log.lost is None]
         try:
-            async with asyncio.timeout(2):
-                for log in list(self._dirty):
-                    if log.lost is None:
-                        await log.committed()
-        except (TimeoutError, RunLostError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.gather(
+                    *(log.committed() for log in logs), return_exceptions=True
+                )
+        except TimeoutError:
             logger.warning("closing with events that could not be committed")
+
+    async def close(self) -> None:
+        """Stop, whatever the database does."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, connections.close_all)
-        self._thread.shutdown(wait=False)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await loop.run_in_executor(self._thread, connections.close_all)
+        except TimeoutError:
+            logger.warning("the database does not answer: leaving a connection open")
+        self._thread.shutdown()
 
     async def _flush_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
@@ -205,54 +242,91 @@ class Journal:
         self._something.clear()
         self._urgent.clear()
         dirty, self._dirty = self._dirty, {}
-        taken = [(log, *found) for log in dirty if (found := _take(log)) is not None]
+        taken = [_take(log) for log in dirty if log not in self._held]
+        await self._keep([found for found in taken if found is not None], _transact)
+        if self._held_are_due:
+            self._held_are_due = False
+            held, self._held = self._held, {}
+            await self._keep(list(held.values()), _transact_unlocked)
+            for log in held:
+                if log.has_more and log not in self._held:
+                    self.wake(log)
+
+    async def _keep(
+        self, taken: list[_Taken], transact: Callable[[list[Batch]], Outcome]
+    ) -> None:
+        """Write what was taken, and tell everybody what became of it."""
         batches = [batch for _, batch, _ in taken if batch is not None]
-        if batches:
-            started = time.monotonic()
-            written, spoilt = await self._write(batches)
-            outage = time.monotonic() - started
-            if outage > RETRY_DELAYS[-1]:
-                for log in self._logs:
-                    log.outage = max(log.outage, outage)
-        else:
-            written, spoilt = set(), set()
-        frames = [
-            (log.session_id, batch.frame(log.number))
-            for log, batch, _ in taken
-            if batch is not None and batch.run_id in written
-        ]
+        written, spoilt, held = set[int](), set[int](), set[int]()
+        frames: list[tuple[UUID, Frame]] = []
+        try:
+            if batches:
+                written, spoilt, held = await self._write(batches, transact)
+            frames = [
+                (log.session_id, batch.frame(log.number))
+                for log, batch, _ in taken
+                if batch is not None and batch.run_id in written
+            ]
+        except Exception:
+            # Without this task no run of the process could go on.
+            logger.exception("a flush of %d runs failed", len(batches))
+            spoilt = {batch.run_id for batch in batches}
         try:
             self._publish(frames)
         except Exception:
             # Viewers find what they were not told of; no run may stop for that.
             logger.exception("committed events could not be published")
-        for log, batch, waiters in taken:
-            if batch is None or batch.run_id in written:
-                _succeed(waiters)
-                continue
-            error = RunLostError("spoilt" if batch.run_id in spoilt else "fenced")
-            _fail(waiters, error)
-            log.lose(error)
+        for one in taken:
+            if one.batch is None or one.batch.run_id in written:
+                _succeed(one.waiters)
+            elif one.batch.run_id in held:
+                self._hold(one)
+            else:
+                is_spoilt = one.batch.run_id in spoilt
+                error = RunLostError("spoilt" if is_spoilt else "fenced")
+                _fail(one.waiters, error)
+                one.log.lose(error)
 
-    async def _write(self, batches: list[Batch]) -> tuple[set[int], set[int]]:
-        """The ids of the runs written, and of those that no retry could write."""
+    def _hold(self, taken: _Taken) -> None:
+        """Try again in a while."""
+        if not self._held:
+            asyncio.get_running_loop().call_later(HELD_SECONDS, self._try_held)
+        self._held[taken.log] = taken
+
+    def _try_held(self) -> None:
+        self._held_are_due = True
+        self._something.set()
+
+    async def _write(
+        self, batches: list[Batch], transact: Callable[[list[Batch]], Outcome]
+    ) -> Outcome:
+        """Write the batches, however long the database is away."""
         loop = asyncio.get_running_loop()
+        started = time.monotonic()
         failures = 0
         while True:
             try:
-                return await loop.run_in_executor(self._thread, _transact, batches)
-            except TRANSIENT as error:
+                outcome = await loop.run_in_executor(self._thread, transact, batches)
+            except (DatabaseError, InterfaceError) as error:
                 delay = RETRY_DELAYS[min(failures, len(RETRY_DELAYS) - 1)]
                 failures += 1
                 if failures in (1, 10, 100):
                     logger.warning("the database is away, trying again: %s", error)
                 await asyncio.sleep(delay)
+                continue
+            self._note_outage(time.monotonic() - started)
+            return outcome
+
+    def _note_outage(self, seconds: float) -> None:
+        if seconds > RETRY_DELAYS[-1]:
+            for log in self._logs:
+                log.outage = max(log.outage, seconds)
 
 
-def _take(log: RunLog) -> tuple[Batch | None, list[asyncio.Future[None]]] | None:
+def _take(log: RunLog) -> _Taken | None:
     """What `log` has pending; None, and the log is lost, where it has no JSON text."""
     try:
-        return log.take()
+        return _Taken(log, *log.take())
     except Exception:
         # Whatever its agent put in: the other runs must not suffer.
         logger.exception("events of run %s cannot be encoded", log.run_id)
@@ -264,30 +338,51 @@ def _kept(query: Callable[[], T]) -> T:
     """`query()` with the thread's own connection, given up where it fails."""
     try:
         return query()
-    except TRANSIENT:
+    except (DatabaseError, InterfaceError):
         connection.close()
         raise
 
 
-def _transact(batches: list[Batch]) -> tuple[set[int], set[int]]:
+def _transact(batches: list[Batch]) -> Outcome:
+    """Write the batches. Raises an error of the database that will pass."""
     try:
-        return commit(batches), set()
-    except TRANSIENT:
+        return commit(batches), set(), set()
+    except Exception as error:  # noqa: BLE001  (sorted out, and logged, below)
+        if is_busy(error):
+            return _transact_unlocked(batches)
+        return _after(error, batches, _transact)
+
+
+def _transact_unlocked(batches: list[Batch]) -> Outcome:
+    """As `_transact`, but for the runs that somebody has locked."""
+    try:
+        written, held = commit_unlocked(batches)
+    except Exception as error:  # noqa: BLE001  (sorted out, and logged, below)
+        if is_busy(error):  # more is locked than rows of runs
+            return set(), set(), {batch.run_id for batch in batches}
+        return _after(error, batches, _transact_unlocked)
+    return written, set(), held
+
+
+def _after(
+    error: Exception,
+    batches: list[Batch],
+    transact: Callable[[list[Batch]], Outcome],
+) -> Outcome:
+    """Go on after a transaction has failed; raises what will pass."""
+    if is_transient(error):
         connection.close()
-        raise
-    except Exception:
-        # Not DatabaseError alone: adapters raise OverflowError, ValueError and more.
-        logger.exception("a batch of %d runs could not be written", len(batches))
-        if len(batches) == 1:
-            return set(), {batches[0].run_id}
+        raise error
+    # Not DatabaseError alone: adapters raise OverflowError, ValueError and more.
+    logger.error("a batch of %d runs failed", len(batches), exc_info=error)
+    if len(batches) == 1:
+        return set(), {batches[0].run_id}, set()
     # Something in one run's events is the matter: the others must not suffer.
-    written: set[int] = set()
-    spoilt: set[int] = set()
-    for batch in batches:
-        ok, bad = _transact([batch])
-        written |= ok
-        spoilt |= bad
-    return written, spoilt
+    outcomes = [transact([batch]) for batch in batches]
+    written, spoilt, held = (
+        set[int]().union(*ids) for ids in zip(*outcomes, strict=True)
+    )
+    return written, spoilt, held
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
 from channels.db import database_sync_to_async
 from django.db import DatabaseError, connection
 
 from chat.log.errors import is_conflict
+from chat.threads import DaemonExecutor
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +21,9 @@ MAX_CONFLICTS: Final = 5  # with other transactions, until a query fails
 
 # Not Channels' default, one thread for all sockets of the process: there one slow
 # query would hold up every stream.
-_POOL: Final = ThreadPoolExecutor(8, thread_name_prefix="database")
+_POOL: Final = DaemonExecutor(8, "database")
 # Stopping runs and keeping them alive must not wait behind all that viewers read.
-_URGENT: Final = ThreadPoolExecutor(2, thread_name_prefix="urgent")
+_URGENT: Final = DaemonExecutor(2, "urgent")
 
 
 def settled(query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -44,11 +44,20 @@ def settled(query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 async def db(query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """`settled(query, …)` in a thread, with a connection that is given back."""
-    call = database_sync_to_async(settled, thread_sensitive=False, executor=_POOL)
-    return await call(query, *args, **kwargs)
+    return await _in_a_thread_of(_POOL, query, *args, **kwargs)
 
 
 async def urgent(query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """As `db`, but past whatever waits there: for what must happen in time."""
-    call = database_sync_to_async(settled, thread_sensitive=False, executor=_URGENT)
+    return await _in_a_thread_of(_URGENT, query, *args, **kwargs)
+
+
+async def _in_a_thread_of(
+    executor: DaemonExecutor, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    call = database_sync_to_async(
+        settled,
+        thread_sensitive=False,
+        executor=executor,  # type: ignore[arg-type]  # the event loop takes any
+    )
     return await call(query, *args, **kwargs)

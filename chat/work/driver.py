@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Final
 
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError
 
 from chat import store
 from chat.agents import registry
@@ -18,7 +19,8 @@ from chat.agents.base import (
     PartStarted,
     RunEnded,
 )
-from chat.log.journal import TRANSIENT, Journal, RunLog, RunLostError
+from chat.log.errors import is_transient
+from chat.log.journal import Journal, RunLog, RunLostError
 from chat.log.recorder import Recorder
 from chat.store import Claimed, Memory
 from chat.store.database import db
@@ -133,7 +135,9 @@ class Driver:
         while (memory := self._claimed.memory) is None:
             try:
                 return await db(store.recall, self.run)
-            except TRANSIENT as error:
+            except (DatabaseError, InterfaceError) as error:
+                if not is_transient(error):
+                    raise
                 logger.warning("the database is away, trying again: %s", error)
                 await asyncio.sleep(RETRY_DELAY)
         return memory

@@ -6,18 +6,18 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import OperationalError, close_old_connections, transaction
+from django.db import OperationalError, close_old_connections, connections, transaction
 
 from chat.log import journal
 from chat.log.batches import Batch, make_batch, write
 from chat.log.journal import Journal, RunLog, RunLostError
-from chat.models import Event as EventRow, Run, Step
+from chat.models import Event as EventRow, Run, Session, Step
 from chat.store.database import db
 from chat.wire.protocol import (
     Frame,
@@ -28,11 +28,11 @@ from chat.wire.protocol import (
     Usage,
 )
 from chat.wire.transcript import digest, fold
-from tests.rows import log_of, running_run
+from tests.rows import is_postgresql, log_of, running_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Transact = Callable[[list[Batch]], tuple[set[int], set[int]]]
+Transact = Callable[[list[Batch]], journal.Outcome]
 
 
 class Published(list[tuple[UUID, Frame]]):
@@ -66,6 +66,7 @@ async def keeping() -> AsyncIterator[tuple[Journal, Published]]:
     try:
         yield kept, published
     finally:
+        await kept.flush()
         await kept.close()
 
 
@@ -101,7 +102,7 @@ class Gate:
         self._open = threading.Event()
         self.reached = threading.Event()
 
-    def __call__(self, batches: list[Batch]) -> tuple[set[int], set[int]]:
+    def __call__(self, batches: list[Batch]) -> journal.Outcome:
         self.reached.set()
         assert self._open.wait(30)
         return self._transact(batches)
@@ -125,7 +126,7 @@ def fail_first(
     transact = journal._transact
     failures: list[int] = []
 
-    def failing(batches: list[Batch]) -> tuple[set[int], set[int]]:
+    def failing(batches: list[Batch]) -> journal.Outcome:
         if len(failures) < times:
             if after_commit:
                 transact(batches)
@@ -365,7 +366,7 @@ async def test_a_run_that_was_stopped_around_a_lost_answer_stays_stopped(
     fail_first(monkeypatch, 1, after_commit=True)
     retrying = journal._transact
 
-    def stop_meanwhile(batches: list[Batch]) -> tuple[set[int], set[int]]:
+    def stop_meanwhile(batches: list[Batch]) -> journal.Outcome:
         try:
             return retrying(batches)
         except OperationalError:
@@ -500,9 +501,113 @@ async def test_closing_writes_what_is_pending() -> None:
     log = kept.open(run, unexpected)
     log.add(started(0))
     log.delta(0, "last words")
+    await kept.flush()
     await kept.close()
     assert len(await db(log_of, run.pk)) == 4
     assert published[-1][1].last == 4
+
+
+async def test_closing_does_not_wait_for_a_database_that_hangs(gate: Gate) -> None:
+    run = await db(running_run)
+    kept = Journal(Published())
+    log = kept.open(run, unexpected)
+    log.add(started(0))
+    await asyncio.to_thread(gate.reached.wait, 30)
+    async with asyncio.timeout(2 * journal.CLOSE_SECONDS + 1):
+        await kept.flush()
+        await kept.close()
+    assert len(await db(log_of, run.pk)) == 2
+
+
+async def test_a_flush_that_fails_in_no_known_way_costs_its_own_runs_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = [await db(running_run) for _ in range(2)]
+    lost: list[RunLostError] = []
+    async with keeping() as (kept, _):
+        first, second = kept.open(runs[0], lost.append), kept.open(runs[1], unexpected)
+        with monkeypatch.context() as patched:
+            patched.setattr(journal, "_transact", lambda _: 1 / 0)
+            first.add(started(0))
+            with pytest.raises(RunLostError):
+                await first.committed()
+        second.add(started(0))
+        await second.committed()
+    assert len(lost) == 1
+    assert len(await db(log_of, runs[1].pk)) == 3
+
+
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Somebody holds the run's row, until the block ends."""
+    release, holds = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            Run.objects.select_for_update().get(id=run.pk)
+            holds.set()
+            assert release.wait(30)
+        connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        held = thread.submit(hold)
+        assert holds.wait(30)
+        try:
+            yield
+        finally:
+            release.set()
+            held.result()
+
+
+@pytest.mark.parametrize("with_step", [False, True])
+async def test_a_run_that_somebody_has_locked_keeps_no_other_waiting(
+    *, with_step: bool
+) -> None:
+    if not is_postgresql():
+        pytest.skip("on SQLite writers queue")
+    runs = [await db(running_run) for _ in range(3)]
+    async with keeping() as (kept, published):
+        logs = [kept.open(run, unexpected) for run in runs]
+        with locked(runs[1]):
+            for log in logs:
+                log.add(started(0))
+                log.delta(0, "one ")
+            async with asyncio.timeout(5):
+                await asyncio.gather(logs[0].committed(), logs[2].committed())
+            waiting = asyncio.create_task(logs[1].committed())
+            loop = asyncio.get_running_loop()
+            for log in logs:  # from now on nothing stands still at all
+                log.delta(0, "two")
+                if with_step:
+                    log.add(*finished(log.run_id, 0, "one two"))
+            begun = loop.time()
+            await asyncio.gather(logs[0].committed(), logs[2].committed())
+            assert loop.time() - begun < journal.HELD_SECONDS
+            assert not waiting.done()
+            assert runs[1].session_id not in {session for session, _ in published}
+        await waiting
+        await logs[1].committed()
+    shown = [fold(1, await db(log_of, run.pk)).steps[0].content for run in runs]
+    assert shown == ["one two"] * 3
+
+
+async def test_a_run_that_is_deleted_while_it_waits_is_lost() -> None:
+    if not is_postgresql():
+        pytest.skip("on SQLite writers queue")
+    run = await db(running_run)
+    lost: list[RunLostError] = []
+    async with keeping() as (kept, _):
+        log = kept.open(run, lost.append)
+        with locked(run):
+            log.add(started(0))
+            waiting = asyncio.create_task(log.committed())
+            await asyncio.sleep(2 * journal.HELD_SECONDS)
+        await db(Session.objects.filter(id=run.session_id).delete)
+        log.add(started(1))
+        with pytest.raises(RunLostError):
+            await log.committed()
+        await asyncio.gather(waiting, return_exceptions=True)
+    assert lost
 
 
 # ---------------------------------------------------------------- in a transaction

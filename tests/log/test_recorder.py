@@ -56,6 +56,7 @@ async def recording(**options: Any) -> AsyncIterator[tuple[Recorder, Run]]:
     given: dict[str, Any] = {"max_bytes": 10**6, "clock": lambda: 5.0}
     yield Recorder(log, **given | options), run
     await log.committed()
+    await kept.flush()
     await kept.close()
 
 

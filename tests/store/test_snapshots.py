@@ -101,6 +101,7 @@ async def record(run: Run, events: list[AgentEvent]) -> None:
         if isinstance(event, PartStarted):
             await log.committed()
     await log.committed()
+    await kept.flush()
     await kept.close()
 
 

@@ -161,6 +161,7 @@ class Process:
         if not self._gone:
             self._gone = True
             await self.scheduler.close()
+            await self.journal.flush()
             await self.journal.close()
             await self.scheduler.lease.stop()
             await self.hub.close()
