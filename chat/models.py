@@ -91,6 +91,7 @@ class Run(models.Model):
         """Why a run ended."""
 
         ANSWERED = "answered"
+        CUT = "cut"
         STOPPED = "stopped"
         FAILED = "failed"
         MAX_ITERATIONS = "max_iterations"
@@ -114,6 +115,8 @@ class Run(models.Model):
         max_length=16, choices=Status.choices, default=Status.QUEUED
     )
     reason = models.CharField(max_length=16, choices=Reason.choices, blank=True)
+    # Of a run that was cut: `length`, `filter` or `ended`, see docs/protocol.md.
+    cause = models.CharField(max_length=8, blank=True, db_default="")
     error = models.JSONField(null=True, blank=True)
     epoch = models.PositiveIntegerField(default=0)
     last_seq = models.PositiveBigIntegerField(default=0)

@@ -128,6 +128,7 @@ class _Told:
             self.finish_step(step)
         usage: Any = self.draw(st.sampled_from([UNSET, Usage(3, 5)]))
         failed = reason in {"failed", "server_lost"}
+        causes: Any = ["length", "filter", "ended"]
         self.add(
             RunFinished(
                 reason=reason,
@@ -136,6 +137,7 @@ class _Told:
                 error=Failure("internal", "Sorry.", retryable=True)
                 if failed
                 else UNSET,
+                cause=self.draw(st.sampled_from(causes)) if reason == "cut" else UNSET,
             )
         )
 
@@ -179,6 +181,7 @@ def logs(draw: st.DrawFn) -> list[Event]:
     if life == "finished":
         reasons: Sequence[Reason] = (
             "answered",
+            "cut",
             "stopped",
             "failed",
             "max_iterations",

@@ -271,6 +271,7 @@ def _finish(run_id: int, event: RunFinished) -> None:
     Run.objects.filter(id=run_id).update(
         status=Run.Status.FINISHED,
         reason=event.reason,
+        cause=event.cause or "",
         error=None if event.error is UNSET else to_builtins(event.error),
         duration_ms=event.duration_ms,
         input_tokens=usage and usage.input_tokens,

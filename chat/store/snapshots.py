@@ -15,6 +15,7 @@ from chat.store.events import Position, read_events, session_positions
 from chat.store.sessions import Identity, find_session, session_data
 from chat.wire.protocol import (
     SNAPSHOT_RUNS,
+    CutCause,
     Failure,
     Reason,
     RunView,
@@ -125,6 +126,7 @@ def _finished_view(run: Run, steps: list[StepView]) -> RunView:
         duration_ms=UNSET if run.duration_ms is None else run.duration_ms,
         usage=usage_of(run) or UNSET,
         error=UNSET if run.error is None else convert(run.error, Failure),
+        cause=convert(run.cause, CutCause) if run.cause else UNSET,
     )
 
 

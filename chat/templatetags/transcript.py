@@ -32,6 +32,12 @@ FAULTS: Final = {
         "The limit of rounds was reached before there was one.",
     ),
     "server_lost": ("Broken off", "The server working on this was lost."),
+    "cut": ("Cut off", "The answer is not whole."),
+}
+CUTS: Final = {
+    "length": "The model has written as much as it may at once.",
+    "filter": "The model's provider withheld the rest (content filter).",
+    "ended": "The model's server ended it in the middle.",
 }
 GISTS: Final = {
     ("tool_use", "running"): "Writing the call",
@@ -289,7 +295,7 @@ def fault(run: Run) -> dict[str, Any] | None:
         return None
     name, text = FAULTS[run["reason"]]
     error = run.get("error") or {}
-    text = error.get("message", text)
+    text = error.get("message", CUTS.get(run.get("cause", ""), text))
     last = run["steps"][-1] if run["steps"] else {}
     is_said = last.get("type") == "error" and last["content"] == text
     can_go_on = error.get("retryable", True)

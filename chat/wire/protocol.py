@@ -30,8 +30,15 @@ CLOSE_OVERLOADED: Final = 4503
 StepType = Literal["thought", "tool_use", "tool_result", "final_answer", "error"]
 StepStatus = Literal["ok", "error", "stopped", "discarded"]
 Reason = Literal[
-    "answered", "stopped", "failed", "max_iterations", "server_lost", "withdrawn"
+    "answered",
+    "cut",
+    "stopped",
+    "failed",
+    "max_iterations",
+    "server_lost",
+    "withdrawn",
 ]
+CutCause = Literal["length", "filter", "ended"]
 ErrorCode = Literal[
     "bad_message",
     "too_large",
@@ -299,6 +306,7 @@ class RunFinished(_Event, tag="run_finished", frozen=True):
     duration_ms: int
     usage: Usage | UnsetType = UNSET
     error: Failure | UnsetType = UNSET
+    cause: CutCause | UnsetType = UNSET  # of `cut`
 
 
 Event: TypeAlias = (
@@ -362,6 +370,7 @@ class RunView(Struct, frozen=True, omit_defaults=True):
     duration_ms: int | UnsetType = UNSET
     usage: Usage | UnsetType = UNSET
     error: Failure | UnsetType = UNSET
+    cause: CutCause | UnsetType = UNSET
 
 
 def message(type_: str, data: Any) -> str:

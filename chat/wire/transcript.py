@@ -15,6 +15,7 @@ from typing import Any, Literal, assert_never
 from msgspec import UNSET, UnsetType
 
 from chat.wire.protocol import (
+    CutCause,
     Event,
     Failure,
     Reason,
@@ -84,6 +85,7 @@ class RunState:
     duration_ms: int | UnsetType = UNSET
     usage: Usage | UnsetType = UNSET
     error: Failure | UnsetType = UNSET
+    cause: CutCause | UnsetType = UNSET
 
     def open_steps(self) -> list[StepState]:
         """The steps that have not finished, oldest first."""
@@ -139,6 +141,7 @@ def _change(run: RunState, event: Event) -> None:
             run.duration_ms = event.duration_ms
             run.usage = event.usage
             run.error = event.error
+            run.cause = event.cause
         case _:
             assert_never(event)
 
@@ -206,6 +209,7 @@ def view(run: RunState) -> RunView:
         run.duration_ms,
         run.usage,
         run.error,
+        run.cause,
     )
 
 

@@ -83,6 +83,7 @@ def stories() -> dict[str, Story]:
         "taken-over": _taken_over(),
         "stopped": _stopped(),
         "failed": _failed(),
+        "cut": _cut(),
         "withdrawn": Story("Never mind").end("withdrawn"),
         "queued": Story("Wait for it", client_id="c-1"),
         "still-running": Story("Go on")
@@ -136,6 +137,12 @@ def _failed() -> Story:
     story.open(1, "error").say(1, "The model server is away.").close(1)
     error = {"code": "model_unavailable", "message": "Try again.", "retryable": True}
     return story.end("failed", error=error)
+
+
+def _cut() -> Story:
+    story = Story("Tell me everything").begin().open(0, "final_answer")
+    story.say(0, "The first half of").close(0, status="stopped")
+    return story.end("cut", cause="length")
 
 
 def _no_reasoning() -> Story:

@@ -36,7 +36,7 @@ export function isFinal(code) {
 
 /** Reasons a run can end with that `retry` continues instead of starting over. */
 export const CONTINUABLE = Object.freeze(
-  new Set(["server_lost", "stopped", "failed", "max_iterations"]),
+  new Set(["cut", "server_lost", "stopped", "failed", "max_iterations"]),
 );
 
 /** @param {Command} command */

@@ -169,6 +169,7 @@ function finishRun(run, event) {
   run.duration_ms = event.duration_ms;
   assign(run, "usage", event.usage);
   assign(run, "error", event.error);
+  assign(run, "cause", event.cause);
 }
 
 /**

@@ -10,11 +10,14 @@ export type StepStatus = "running" | "ok" | "error" | "stopped" | "discarded";
 export type RunStatus = "queued" | "running" | "finished";
 export type Reason =
   | "answered"
+  | "cut"
   | "stopped"
   | "failed"
   | "max_iterations"
   | "server_lost"
   | "withdrawn";
+
+export type CutCause = "length" | "filter" | "ended";
 
 export interface Usage {
   input_tokens: number;
@@ -58,6 +61,7 @@ export interface Run {
   duration_ms?: number;
   usage?: Usage;
   error?: Failure;
+  cause?: CutCause;
 }
 
 interface Numbered {
@@ -101,6 +105,7 @@ export type RunEvent = Numbered &
         duration_ms: number;
         usage?: Usage;
         error?: Failure;
+        cause?: CutCause;
       }
   );
 

@@ -1,7 +1,7 @@
 /**
  * What happened, in one line: the words on cards, in announcements and in reports.
  *
- * @import { Reason, Run, Step } from "../client/types.js"
+ * @import { CutCause, Reason, Run, Step } from "../client/types.js"
  */
 
 import { oneLine } from "./format.js";
@@ -57,6 +57,7 @@ function parsed(text) {
 const ENDINGS = {
   answered: "Answered",
   stopped: "Stopped",
+  cut: "Cut off",
   failed: "Failed",
   max_iterations: "Ended without an answer: the limit of rounds was reached",
   server_lost: "The server working on this was lost",
@@ -79,7 +80,7 @@ export function endingOf(run) {
 export function faultOf(run) {
   const said = run.status === "finished" && FAULTS[run.reason ?? ""];
   if (!said) return null;
-  const text = run.error?.message ?? said.text;
+  const text = run.error?.message ?? causeOf(run) ?? said.text;
   const last = run.steps.at(-1);
   const step = last?.type === "error" && last.content === text ? { step: last } : {};
   const canGoOn = run.error?.retryable !== false;
@@ -99,6 +100,19 @@ const FAULTS = {
     text: "The limit of rounds was reached before there was one.",
   },
   server_lost: { name: "Broken off", text: "The server working on this was lost." },
+  cut: { name: "Cut off", text: "The answer is not whole." },
+};
+
+/** @param {Run} run */
+function causeOf(run) {
+  return run.cause && CUTS[run.cause];
+}
+
+/** @type {Record<CutCause, string>} */
+const CUTS = {
+  length: "The model has written as much as it may at once.",
+  filter: "The model's provider withheld the rest (content filter).",
+  ended: "The model's server ended it in the middle.",
 };
 
 /**
