@@ -3,18 +3,23 @@
 An agent knows neither the wire nor the database. It yields parts (a thought, a
 tool call, a tool's result, an answer) as they start, grow and finish, and at last
 one `RunEnded`. Whoever iterates numbers, stores and shows them.
+
+The same can be said by calls instead of events (`SinkAgent`, `RunSink`): that is how
+the site's own agents speak, for whom each microsecond of a token counts. `stream.py`
+translates both ways.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
 PartType = Literal["thought", "tool_use", "tool_result", "final_answer"]
 PartStatus = Literal["ok", "error", "stopped"]
-EndReason = Literal["answered", "failed", "max_iterations"]
+EndReason = Literal["answered", "cut", "failed", "max_iterations"]
+CutCause = Literal["length", "filter", "ended"]
 
 
 class Usage(Struct, frozen=True):
@@ -83,11 +88,16 @@ class RoundEnded(Struct, frozen=True):
 
 
 class RunEnded(Struct, frozen=True):
-    """The last event of a run; all parts are finished. `error` goes with `failed`."""
+    """The last event of a run; all parts are finished.
+
+    `error` goes with `failed`. `cause` goes with `cut`, an answer that is not whole:
+    the model's limit of text, its provider's filter, or a stream that just ended.
+    """
 
     reason: EndReason
     usage: Usage | None = None
     error: Failure | None = None
+    cause: CutCause | None = None
 
 
 AgentEvent: TypeAlias = (
@@ -131,7 +141,8 @@ class BaseAgent(Protocol):
         """Yield what the agent does about `prompt`, part by part, then `RunEnded`.
 
         `done` holds the finished parts of this same run where it was interrupted:
-        the agent goes on from there (a `tool_use` without a result is called now)
+        the agent goes on from there (a `tool_use` without a result is called now; a
+        `final_answer` that is not `ok` was cut off, and is what the person has read)
         and numbers its new parts from 0 again, `iteration` going on.
 
         A tool is called only after the generator was resumed from yielding the
@@ -146,4 +157,81 @@ class BaseAgent(Protocol):
 
     def is_repeatable(self, tool_name: str) -> bool:
         """Whether calling this tool twice does no harm (asked after a crash)."""
+        ...
+
+
+class OpenPart(Protocol):
+    """A part that has started and not finished."""
+
+    @property
+    def content(self) -> str:
+        """The text so far."""
+        ...
+
+    def grow(self, text: str) -> None:
+        """Append `text`. Raises AgentError when the run grows beyond the limits."""
+        ...
+
+    def replace(self, *, kind: PartType | None = None, text: str | None = None) -> None:
+        """The part is now of this type, or holds this text, where not None."""
+        ...
+
+    def finish(
+        self, status: PartStatus = "ok", tool_input: dict[str, Any] | None = None
+    ) -> None:
+        """The part is complete. `tool_input` is a tool_use's parsed arguments."""
+        ...
+
+
+class Flow(Protocol):
+    """How whoever takes what an agent says makes it wait."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is not yet taken that the agent has to wait for it.
+
+        Raises AgentError when the run has grown beyond the limits.
+        """
+        ...
+
+    async def committed(self) -> None:
+        """Return when all that was said so far is taken, for good."""
+        ...
+
+
+class RunSink(Flow, Protocol):
+    """Takes what an agent does, in calls: the same as the events say."""
+
+    def start(
+        self, kind: PartType, iteration: int, tool_name: str = "", call_id: str = ""
+    ) -> OpenPart:
+        """A new part is open; see `PartStarted`."""
+        ...
+
+    def count(self, usage: Usage) -> None:
+        """A round of the model is over; see `RoundEnded`."""
+        ...
+
+
+@runtime_checkable
+class SinkAgent(Protocol):
+    """An agent that can also say what it does by calls."""
+
+    async def run_into(
+        self,
+        sink: RunSink,
+        prompt: str,
+        history: Sequence[Exchange],
+        max_iterations: int = 20,
+        *,
+        done: Sequence[Part] = (),
+        thinking: bool = True,
+    ) -> RunEnded:
+        """Do about `prompt` what `run_with_reasoning_stream` does; return its end.
+
+        A tool is called only after `sink.committed()` has returned since its
+        `tool_result` part started. Without `thinking` a model that can be asked not to
+        think is asked so. Cancelling cancels the model call and the tool. What the
+        sink raises ends the run and is raised.
+        """
         ...

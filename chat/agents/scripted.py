@@ -107,7 +107,8 @@ class ScriptedAgent:
     ) -> AsyncGenerator[AgentEvent]:
         """Yield the events of the script; what is done already is left out."""
         del history, max_iterations
-        skip = len(done)
+        # What was cut short is written anew.
+        skip = sum(p.status == "ok" or p.type == "tool_result" for p in done)
         for cue in self._script:
             event = cue.event
             if not isinstance(event, RoundEnded | RunEnded):

@@ -39,7 +39,7 @@ T = TypeVar("T")
 Outcome: TypeAlias = tuple[set[int], set[int], set[int]]
 
 MAX_PENDING_CHARS: Final = 1024 * 1024  # per run; then its agent waits for the database
-MAX_PACE: Final = 0.050  # seconds from one flush to the next, at most
+MAX_PACE: Final = 0.040  # seconds from one flush to the next, at most
 RETRY_DELAYS: Final = (0.05, 0.1, 0.25, 0.5, 1.0)  # seconds; the last one repeats
 HELD_SECONDS: Final = LOCK_TIMEOUT  # from one try to the next for who is locked
 CLOSE_SECONDS: Final = 2.0  # for each part of closing

@@ -38,11 +38,11 @@ SELECT id, prompt,
 FROM chat_run WHERE id IN (RUNS)
 """
 
-# Neither errors nor what was cut short, but for tools' results.
+# No errors, and of what was cut short only answers and tools' results.
 _PARTS: Final = """
 SELECT run_id, type, iteration, content, status, tool_name, call_id, tool_input
 FROM chat_step WHERE run_id IN (RUNS)
-AND type <> 'error' AND (status = 'ok' OR type = 'tool_result')
+AND type <> 'error' AND (status = 'ok' OR type IN ('tool_result', 'final_answer'))
 ORDER BY run_id, step
 """
 

@@ -16,9 +16,10 @@ from chat.agents.base import (
     AgentError,
     BaseAgent,
     Failure,
-    PartStarted,
     RunEnded,
+    SinkAgent,
 )
+from chat.agents.stream import play_into
 from chat.log.errors import is_transient
 from chat.log.journal import Journal, RunLog, RunLostError
 from chat.log.recorder import Recorder
@@ -39,10 +40,6 @@ ABANDONED: Final = Failure(
     "internal",
     "The servers working on this answer were lost several times. Try again later.",
     retryable=True,
-)
-TOO_LONG: Final = "This answer took more steps than this site allows and was ended."
-OUTAGE: Final = (
-    "The database was away for so long that this answer was given up. Try again."
 )
 CONTINUE: Final = "{lost} Press Continue to go on from here."
 
@@ -82,6 +79,8 @@ class Driver:
             log,
             next_step=claimed.next_step,
             max_bytes=settings.MAX_ANSWER_BYTES,
+            max_events=settings.MAX_EVENTS_PER_RUN,
+            max_outage=settings.MAX_DATABASE_OUTAGE_SECONDS,
             started_at=run.started_at.timestamp() if run.started_at else None,
             used=store.usage_of(run),
         )
@@ -95,7 +94,10 @@ class Driver:
                     "server_lost", error=Failure("tool_failed", lost, retryable=True)
                 )
             else:
-                await self._listen(_agent(run.agent_name), log, recorder)
+                end = await self._listen(_agent(run.agent_name), recorder)
+                recorder.end(
+                    end.reason, usage=end.usage, error=end.error, cause=end.cause
+                )
         except AgentError as error:
             recorder.end("failed", error=error.failure)
         except (RunLostError, asyncio.CancelledError):
@@ -104,31 +106,19 @@ class Driver:
             logger.exception("run %s failed", run.pk)
             recorder.end("failed", error=INTERNAL)
 
-    async def _listen(self, agent: BaseAgent, log: RunLog, recorder: Recorder) -> None:
-        """Write down what the agent says until it has ended."""
-        # Read once: each look at Django's settings costs as much as a token.
-        max_events = settings.MAX_EVENTS_PER_RUN
-        max_outage = settings.MAX_DATABASE_OUTAGE_SECONDS
+    async def _listen(self, agent: BaseAgent, recorder: Recorder) -> RunEnded:
+        """Have the agent answer; the recorder writes down what it says."""
+        prompt = self.run.prompt
         memory = await self._memory()
-        stream = agent.run_with_reasoning_stream(
-            self.run.prompt,
-            memory.exchanges,
-            done=[*memory.continued, *self._claimed.done],
-        )
+        done = [*memory.continued, *self._claimed.done]
+        if isinstance(agent, SinkAgent):
+            thinking = self.run.enable_reasoning
+            return await agent.run_into(
+                recorder, prompt, memory.exchanges, done=done, thinking=thinking
+            )
+        stream = agent.run_with_reasoning_stream(prompt, memory.exchanges, done=done)
         async with aclosing(stream):
-            async for event in stream:
-                recorder.record(event)
-                if type(event) is RunEnded:
-                    return
-                if log.crowded or (
-                    type(event) is PartStarted and event.type == "tool_result"
-                ):
-                    await log.committed()
-                if log.last_seq > max_events:
-                    raise AgentError("model_error", TOO_LONG)
-                if log.outage > max_outage:
-                    raise AgentError("internal", OUTAGE, retryable=True)
-        raise RuntimeError("the agent stopped without RunEnded")
+            return await play_into(recorder, stream)
 
     async def _memory(self) -> Memory:
         """What the agent is to know: read with the claim, or as soon as can be."""

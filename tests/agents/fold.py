@@ -6,15 +6,21 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import structs
+
 from chat.agents.base import (
     AgentEvent,
+    OpenPart,
     Part,
     PartFinished,
     PartGrew,
     PartReplaced,
     PartStarted,
+    PartStatus,
+    PartType,
     RoundEnded,
     RunEnded,
+    Usage,
 )
 
 
@@ -82,3 +88,60 @@ async def listen(stream: AsyncIterator[AgentEvent]) -> Told:
                 told.end = event
     assert told.end is not None, "a run ends"
     return told
+
+
+class Sink:
+    """Takes what an agent says by calls; its parts are as `listen` folds them."""
+
+    crowded = False
+
+    def __init__(self) -> None:
+        self.told = Told()
+        self._open: list[_Open] = []
+
+    def start(
+        self, kind: PartType, iteration: int, tool_name: str = "", call_id: str = ""
+    ) -> OpenPart:
+        assert not self._open, "one part is open at a time"
+        part = _Open(self, Part(kind, iteration, "", "ok", tool_name, call_id))
+        self._open.append(part)
+        return part
+
+    def count(self, usage: Usage) -> None:
+        self.told.events.append(RoundEnded(usage))
+
+    async def committed(self) -> None:
+        """Nothing has to be waited for."""
+
+    def finished(self, part: _Open) -> None:
+        self._open.remove(part)
+        self.told.parts.append(part.part)
+
+
+class _Open:
+    def __init__(self, sink: Sink, part: Part) -> None:
+        self.part = part
+        self._sink = sink
+
+    @property
+    def content(self) -> str:
+        return self.part.content
+
+    def _set(self, **fields: Any) -> None:
+        self.part = structs.replace(self.part, **fields)
+
+    def grow(self, text: str) -> None:
+        assert text, "growth has text"
+        self._set(content=self.content + text)
+
+    def replace(self, *, kind: PartType | None = None, text: str | None = None) -> None:
+        if kind is not None:
+            self._set(type=kind)
+        if text is not None:
+            self._set(content=text)
+
+    def finish(
+        self, status: PartStatus = "ok", tool_input: dict[str, Any] | None = None
+    ) -> None:
+        self._set(status=status, tool_input=tool_input)
+        self._sink.finished(self)

@@ -18,10 +18,10 @@ from chat.agents.base import (
     PartGrew,
     PartReplaced,
     PartStarted,
-    RoundEnded,
     RunEnded,
     Usage,
 )
+from chat.agents.stream import EventPlayer
 from chat.log.journal import Journal
 from chat.log.recorder import MAX_DELTA_CHARS, Recorder
 from chat.models import Run, Step
@@ -63,8 +63,12 @@ async def recording(**options: Any) -> AsyncIterator[tuple[Recorder, Run]]:
 async def recorded(*events: AgentEvent, **options: Any) -> tuple[list[Event], Run]:
     """The events after `run_started`, and the run."""
     async with recording(**options) as (recorder, run):
+        player = EventPlayer(recorder)
         for event in events:
-            recorder.record(event)
+            if isinstance(event, RunEnded):
+                recorder.end(event.reason, usage=event.usage, error=event.error)
+            else:
+                player.play(event)
     log = await db(log_of, run.pk)
     return log[2:], await db(Run.objects.get, id=run.pk)
 
@@ -212,9 +216,8 @@ async def test_a_run_that_others_began_is_counted_whole() -> None:
 @pytest.mark.parametrize("reason", ["failed", "stopped"])
 async def test_what_a_round_has_cost_is_stored_when_it_is_over(reason: str) -> None:
     async with recording(used=protocol.Usage(100, 20)) as (recorder, run):
-        recorder.record(PartStarted(0, "thought", 1))
-        recorder.record(PartFinished(0))
-        recorder.record(RoundEnded(Usage(3, 5)))
+        recorder.start("thought", 1).finish()
+        recorder.count(Usage(3, 5))
         await recorder._log.committed()
         row = await db(Run.objects.get, id=run.pk)
         assert (row.input_tokens, row.output_tokens) == (103, 25)
@@ -292,11 +295,11 @@ async def test_what_cannot_be_stored_of_a_tools_input_is_replaced(
 
 async def test_an_answer_beyond_the_limit_is_cut_off_and_says_so() -> None:
     async with recording(max_bytes=10) as (recorder, run):
-        recorder.record(PartStarted(0, "final_answer", 1))
-        recorder.record(PartGrew(0, "x" * 8))
-        recorder.record(PartGrew(0, "é"))
+        part = recorder.start("final_answer", 1)
+        part.grow("x" * 8)
+        part.grow("é")
         with pytest.raises(AgentError) as caught:
-            recorder.record(PartGrew(0, "y"))
+            part.grow("y")
         recorder.end("failed", error=caught.value.failure)
     events = (await db(log_of, run.pk))[2:]
     answer, error = fold_of(events)
@@ -307,10 +310,10 @@ async def test_an_answer_beyond_the_limit_is_cut_off_and_says_so() -> None:
 
 async def test_replacing_text_counts_toward_the_limit_too() -> None:
     async with recording(max_bytes=10) as (recorder, _):
-        recorder.record(PartStarted(0, "final_answer", 1))
-        recorder.record(PartReplaced(0, text="x" * 8))
+        part = recorder.start("final_answer", 1)
+        part.replace(text="x" * 8)
         with pytest.raises(AgentError):
-            recorder.record(PartReplaced(0, text="x" * 8))
+            part.replace(text="x" * 8)
 
 
 async def test_an_empty_text_is_no_event() -> None:

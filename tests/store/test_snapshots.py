@@ -21,6 +21,7 @@ from chat.agents.base import (
     RunEnded,
     Usage as AgentUsage,
 )
+from chat.agents.stream import EventPlayer
 from chat.log.journal import Journal
 from chat.log.recorder import Recorder
 from chat.models import Run
@@ -96,8 +97,12 @@ async def record(run: Run, events: list[AgentEvent]) -> None:
     kept = Journal(lambda _: None)
     log = kept.open(run, lambda error: None)
     recorder = Recorder(log, max_bytes=10**6)
+    player = EventPlayer(recorder)
     for event in events:
-        recorder.record(event)
+        if isinstance(event, RunEnded):
+            recorder.end(event.reason, usage=event.usage, error=event.error)
+            continue
+        player.play(event)
         if isinstance(event, PartStarted):
             await log.committed()
     await log.committed()

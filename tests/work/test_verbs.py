@@ -195,10 +195,15 @@ async def test_continuing_a_stopped_run_hands_on_what_is_done(use: Use) -> None:
         await watcher.ended(3)
         await check_live_is_reload(session_id, watcher)
     _, (_, history, done), (_, later, _) = agent.calls
-    assert (history, [kept.content for kept in done]) == ([], ["Hm."])
-    # Later runs remember the answer as a whole, once.
+    assert (history, [kept.content for kept in done]) == ([], ["Hm.", "Half"])
+    assert [kept.status for kept in done] == ["ok", "stopped"]
+    # Later runs remember both halves, once.
     (exchange,) = later
-    assert [kept.content for kept in exchange.parts] == ["Hm.", "Half and whole"]
+    assert [kept.content for kept in exchange.parts] == [
+        "Hm.",
+        "Half",
+        "Half and whole",
+    ]
 
 
 async def test_running_an_answered_run_again_starts_from_nothing(use: Use) -> None:

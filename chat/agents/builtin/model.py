@@ -29,15 +29,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from chat.agents.base import Flow
 from chat.agents.builtin import phrases
 from chat.agents.model.client import (
     ChatRequest,
     ChatServer,
     Completion,
-    Room,
     ServerConfig,
 )
 from chat.agents.model.errors import ModelError
+from chat.agents.model.fields import CallDelta
 from chat.agents.model.sse import DeltaSink
 from chat.agents.tools.base import RecognisingTool, Tool
 
@@ -185,12 +186,12 @@ class BuiltinModel:
             await self._process.server()
 
     async def stream(
-        self, request: ChatRequest, sink: DeltaSink, room: Room | None = None
+        self, request: ChatRequest, sink: DeltaSink, flow: Flow | None = None
     ) -> Completion:
         """Answer, or call the tool whose prompt it is, or tell a tool's result."""
         server = await self._process.server()
         if self._process.path is not None:  # a model of the owner's choice
-            return await server.stream(request, sink, room)
+            return await server.stream(request, sink, flow)
         last = request.messages[-1]
         if last["role"] == "tool":
             return await self._tell(server, request, sink)
@@ -200,7 +201,7 @@ class BuiltinModel:
                 arguments = self._recognise(name, last["content"])
                 if arguments is not None:
                     return await self._call(server, last, name, arguments, sink)
-        return await self._chat(server, request, sink, room)
+        return await self._chat(server, request, sink, flow)
 
     async def close(self) -> None:
         """End the model's process."""
@@ -217,14 +218,14 @@ class BuiltinModel:
         server: ChatServer,
         request: ChatRequest,
         sink: DeltaSink,
-        room: Room | None,
+        flow: Flow | None,
     ) -> Completion:
         messages = [
             {"role": message["role"], "content": message["content"]}
             for message in request.messages
             if message["role"] in {"user", "assistant"} and message["content"]
         ]
-        return await server.stream(_plain(messages, max_tokens=400), sink, room)
+        return await server.stream(_plain(messages, max_tokens=400), sink, flow)
 
     async def _call(
         self,
@@ -239,7 +240,7 @@ class BuiltinModel:
         messages = [{"role": "user", "content": f"{asked['content']}\n{how}"}]
         request = _worded(messages, phrases.thought(name, arguments))
         completion = await server.stream(request, _AsThought(sink))
-        sink.call(0, name, json.dumps(arguments, ensure_ascii=False))
+        sink.call(CallDelta(name, json.dumps(arguments, ensure_ascii=False)))
         return completion
 
     async def _tell(
@@ -271,7 +272,7 @@ class _AsThought:
     def __init__(self, sink: DeltaSink) -> None:
         self.text = self.reasoning = sink.reasoning
 
-    def call(self, key: int, name: str, arguments: str) -> None:
+    def call(self, delta: CallDelta) -> None:
         """Such a model calls nothing."""
 
 

@@ -12,19 +12,27 @@ import asyncio
 import ipaddress
 import logging
 import random
+import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import aiohttp
 import msgspec
 from msgspec import Struct
 
+from chat.agents.base import Flow
 from chat.agents.model import errors
+from chat.agents.model.answer import Answer
 from chat.agents.model.errors import ModelError
-from chat.agents.model.sse import DeltaSink, EventReader, StreamError
+from chat.agents.model.sse import (
+    DeltaSink,
+    EventReader,
+    NotAnAnswerError,
+    StreamError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +40,14 @@ ATTEMPTS: Final = 4
 BACKOFF: Final = 0.5
 MAX_BACKOFF: Final = 8.0
 MAX_RETRY_AFTER: Final = 20.0
-KEEP_ALIVES: Final = 10  # silent times that a server may fill with comments alone
+MAX_REDIRECTS: Final = 3
+MIN_SECRET: Final = 8  # characters: a key shorter than this is none
+
+# How a server is asked not to think, by those who know one of these; see `_drop`.
+NOT_THINKING: Final[Mapping[str, Any]] = {
+    "chat_template_kwargs": {"enable_thinking": False},
+    "enable_thinking": False,
+}
 
 
 class ChatRequest(Struct, frozen=True):
@@ -41,17 +56,22 @@ class ChatRequest(Struct, frozen=True):
     messages: Sequence[dict[str, Any]]
     tools: Sequence[dict[str, Any]] = ()
     options: dict[str, Any] = {}
+    thinking: bool = True  # False: it is asked not to, where it can be
 
 
 class Completion(Struct, frozen=True):
-    """How an answer ended, and what it cost."""
+    """How an answer ended, what it cost, and what goes back with it.
+
+    `finish_reason` is the server's; "" where it said only that this was all, None
+    where the stream just ended. `extras` are fields of the message that nobody here
+    knows, `reasoning_fields` the names under which its reasoning came.
+    """
 
     finish_reason: str | None
     input_tokens: int = 0
     output_tokens: int = 0
-
-
-Room = Callable[[], Awaitable[None] | None]
+    reasoning_fields: Sequence[str] = ()
+    extras: Mapping[str, Any] = {}
 
 
 class ChatModel(Protocol):
@@ -62,12 +82,11 @@ class ChatModel(Protocol):
         ...
 
     async def stream(
-        self, request: ChatRequest, sink: DeltaSink, room: Room | None = None
+        self, request: ChatRequest, sink: DeltaSink, flow: Flow | None = None
     ) -> Completion:
         """Hand the answer to the sink as it comes; raise `ModelError` if it fails.
 
-        `room` is asked between the chunks and says what to wait for, if anything,
-        before more is taken from the model.
+        While `flow` is crowded nothing more is taken from the model.
         """
         ...
 
@@ -99,35 +118,41 @@ class ChatServer:
         self.config = config
         self._sleep = sleep
         self._chance = chance
-        self._url = config.base_url.rstrip("/") + "/chat/completions"
-        self._headers = {"Content-Type": "application/json"}
+        self._url = _completions(config.base_url)
+        self._headers = {
+            "Content-Type": "application/json",
+            "Accept": "text/event-stream, application/json",
+            "Accept-Encoding": "identity",  # what is compressed is held back
+        }
         if config.api_key:
             self._headers["Authorization"] = f"Bearer {config.api_key}"
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._counts_tokens = True  # until the server says it does not know how
+        self._dropped: set[str] = set()  # fields that the server does not take
 
     async def prepare(self) -> None:
         """A server of somebody else's is ready or not."""
 
     async def stream(
-        self, request: ChatRequest, sink: DeltaSink, room: Room | None = None
+        self, request: ChatRequest, sink: DeltaSink, flow: Flow | None = None
     ) -> Completion:
         """Hand the answer to the sink as it comes; retry before the first token."""
-        for attempt in range(ATTEMPTS):
+        attempt = 0
+        while True:
             reader = EventReader(sink)
             try:
-                return await self._ask(request, reader, room)
+                return await self._ask(request, reader, flow)
+            except _AskDifferentlyError:
+                continue
             except ModelError as error:
-                last = attempt == ATTEMPTS - 1
-                if reader.started or not error.transient or last:
+                attempt += 1
+                if reader.started or not error.transient or attempt == ATTEMPTS:
                     raise
-                delay = self._delay(attempt, error.retry_after)
+                delay = self._delay(attempt - 1, error.retry_after)
                 if delay is None:
                     raise
                 logger.info("asking the model again in %.2f s: %s", delay, error)
             await self._sleep(delay)
-        raise AssertionError  # pragma: no cover
 
     async def close(self) -> None:
         """Close the connections."""
@@ -160,139 +185,132 @@ class ChatServer:
             "model": self.config.model,
             "messages": request.messages,
             "stream": True,
+            "stream_options": {"include_usage": True},
         }
         if request.tools:
             body["tools"] = request.tools
-        if self._counts_tokens:
-            body["stream_options"] = {"include_usage": True}
+        if not request.thinking:
+            body |= NOT_THINKING
+        for field in self._dropped:
+            body.pop(field, None)
         return msgspec.json.encode(body)
 
     async def _ask(
-        self, request: ChatRequest, reader: EventReader, room: Room | None
+        self, request: ChatRequest, reader: EventReader, flow: Flow | None
     ) -> Completion:
         limit = self.config.first_chunk_timeout
         response: aiohttp.ClientResponse | None = None
         try:
             async with asyncio.timeout(limit):
-                response = await self._connect().post(
-                    self._url, data=self._body(request), headers=self._headers
-                )
+                response = await self._post(self._body(request))
                 if response.status != 200:  # noqa: PLR2004 - OK
-                    raise await self._refusal(response)
-            await self._read(response, reader, room)
+                    raise await self._refusal(response, request)
+            await Answer(response, reader, flow, self.config).read()
         except TimeoutError:
             raise errors.silent(limit, started=False) from None
         except aiohttp.ClientError as error:
             raise errors.broken(error, started=reader.started) from error
+        except NotAnAnswerError as error:
+            logger.warning("the model server sent no answer: %s", self._redact(error))
+            raise errors.wrong_address() from error
         except StreamError as error:
             logger.warning("the model server sent an error: %s", self._redact(error))
-            raise errors.stream_error(str(error), started=reader.started) from error
+            raise errors.stream_error(
+                str(error), self.config.model, started=reader.started
+            ) from error
         finally:
             if response is not None:
                 response.close()
+        return self._completion(reader)
+
+    def _completion(self, reader: EventReader) -> Completion:
+        reason = reader.finish_reason
+        if reason is None and not reader.started and not reader.done:
+            raise errors.cut(started=False)
+        if reason is None and reader.done:
+            reason = ""
         return Completion(
-            reader.finish_reason, reader.input_tokens, reader.output_tokens
+            reason,
+            reader.input_tokens,
+            reader.output_tokens,
+            reader.reasoning_fields,
+            reader.extras.message,
         )
 
-    async def _read(
-        self,
-        response: aiohttp.ClientResponse,
-        reader: EventReader,
-        room: Room | None,
-    ) -> None:
-        content = response.content
-        if response.content_type == "application/json":
-            async with asyncio.timeout(self.config.first_chunk_timeout):
-                reader.read_whole(await response.read())
-            return
-        watch = _Watch(content, reader, self.config)
-        try:
-            while not reader.done:
-                data = await content.readany()
-                if not data:
-                    break
-                watch.alive = True
-                reader.feed(data)
-                if room is not None and (more := room()) is not None:
-                    watch.waiting = True  # the silence is ours
-                    await more
-                    watch.waiting = False
-        finally:
-            watch.stop()
-        reader.close()
-        # A server that closes an answer without a length, and without saying that
-        # it is complete, may as well have died.
-        sized = "Content-Length" in response.headers or response.headers.get(
-            "Transfer-Encoding"
+    async def _post(self, body: bytes) -> aiohttp.ClientResponse:
+        """Ask; go where the server has moved to, if that is still this server."""
+        place = ""
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self._connect().post(
+                self._url, data=body, headers=self._headers, allow_redirects=False
+            )
+            place = response.headers.get("Location", "")
+            if response.status not in {301, 302, 303, 307, 308} or not place:
+                return response
+            response.close()
+            url = urljoin(self._url, place)
+            if not _is_same_server(urlsplit(self._url), urlsplit(url)):
+                break
+            # Asked in the same way: what a browser does, a GET, would ask nothing.
+            logger.warning("the model server has moved to %s", self._redact(url))
+            self._url = url
+        logger.warning(
+            "the model server at %s has moved to %s: set LLM_BASE_URL to that",
+            self.config.base_url,
+            self._redact(urljoin(self._url, place)),
         )
-        if not (reader.done or reader.finish_reason or (sized and reader.started)):
-            raise errors.cut(started=reader.started)
+        raise errors.moved()
 
-    async def _refusal(self, response: aiohttp.ClientResponse) -> ModelError:
+    async def _refusal(
+        self, response: aiohttp.ClientResponse, request: ChatRequest
+    ) -> Exception:
         """What a status other than 200 means."""
-        body = (await response.content.read(4096)).decode(errors="replace")
+        body = (await response.content.read(16_384)).decode(errors="replace")
         status = response.status
         logger.warning(
             "the model server answered %s: %s", status, self._redact(body[:500])
         )
-        if self._counts_tokens and "stream_options" in body and status in {400, 422}:
-            self._counts_tokens = False
-            return ModelError(
-                "model_error",
-                "The model server does not understand the site's request.",
-                transient=True,
-                retry_after=0.0,
-            )
+        if status in {400, 422} and self._drop(body, request):
+            return _AskDifferentlyError()
+        url = urlsplit(self._url)
+        if status in {404, 405} and url.path == "/chat/completions":
+            # The address was given without the path that most servers want.
+            self._url = url._replace(path="/v1/chat/completions").geturl()
+            return _AskDifferentlyError()
         return errors.refusal(status, body, _retry_after(response), self.config.model)
 
+    def _drop(self, body: str, request: ChatRequest) -> bool:
+        """Whether the server refused a field that it can be asked without."""
+        fields = {"stream_options"} | (set() if request.thinking else {*NOT_THINKING})
+        named = {field for field in fields - self._dropped if field in body}
+        self._dropped |= named
+        return bool(named)
+
     def _redact(self, text: object) -> str:
+        """The text without the site's key, where that is one."""
         key = self.config.api_key
-        return str(text).replace(key, "[key]") if key else str(text)
+        if len(key) < MIN_SECRET:
+            return str(text)
+        return re.sub(rf"(?<![\w-]){re.escape(key)}(?![\w-])", "[key]", str(text))
 
 
-class _Watch:
-    """Fails the reading of an answer when the server is silent for too long.
+class _AskDifferentlyError(Exception):
+    """The server was asked for what it does not know, and is asked without it now."""
 
-    One timer, set anew only when it fires: nothing is paid per chunk but a flag.
-    """
 
-    def __init__(
-        self, content: aiohttp.StreamReader, reader: EventReader, config: ServerConfig
-    ) -> None:
-        self.alive = False
-        self.waiting = False
-        self._content = content
-        self._reader = reader
-        self._config = config
-        self._loop = asyncio.get_running_loop()
-        self._limit = config.first_chunk_timeout
-        self._idle_since = self._empty_since = self._loop.time()
-        self._events = 0
-        self._timer = self._loop.call_later(self._step(), self._check)
+def _completions(base_url: str) -> str:
+    """Where to ask, given the address up to `/v1`, which may have a query."""
+    url = urlsplit(base_url)
+    return url._replace(path=url.path.rstrip("/") + "/chat/completions").geturl()
 
-    def stop(self) -> None:
-        """The answer is complete, or nobody waits for it any more."""
-        self._timer.cancel()
 
-    def _step(self) -> float:
-        return self._limit / 4
-
-    def _check(self) -> None:
-        now = self._loop.time()
-        if self.alive or self.waiting:
-            self.alive = False
-            self._idle_since = now
-        if self._reader.events != self._events or self.waiting:
-            self._limit = self._config.chunk_timeout
-            self._events = self._reader.events
-            self._empty_since = now
-        overdue = now - self._empty_since >= KEEP_ALIVES * self._limit
-        if overdue or now - self._idle_since >= self._limit * 0.9:
-            self._content.set_exception(
-                errors.silent(self._limit, started=self._reader.started)
-            )
-            return
-        self._timer = self._loop.call_later(self._step(), self._check)
+def _is_same_server(old: SplitResult, new: SplitResult) -> bool:
+    """Whether the key may go there too: the same host, and no less secret."""
+    if old.hostname != new.hostname or new.scheme not in {"http", "https"}:
+        return False
+    if old.scheme == new.scheme:
+        return old.port == new.port
+    return old.scheme == "http" and {old.port, new.port} <= {None, 80, 443}
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:

@@ -8,21 +8,16 @@ server interleaves several tool calls, the later ones wait for the first.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from chat.agents.base import (
-    AgentEvent,
-    PartFinished,
-    PartGrew,
-    PartReplaced,
-    PartStarted,
-    PartStatus,
-    PartType,
-)
+from chat.agents.base import OpenPart, PartStatus, PartType, RunSink
+from chat.agents.model.calls import CallTable, PendingCall
+from chat.agents.model.fields import CallDelta
 from chat.agents.model.tags import TagSplitter
+from chat.agents.model.textcalls import TextCall, Tools
 
 Kind = Literal["text", "thought", "call"]
 
@@ -34,87 +29,139 @@ _TYPES: Final[dict[Kind, PartType]] = {
 
 
 class Call(Struct, frozen=True):
-    """A tool call of the model; `arguments` is None where they make no sense."""
+    """A tool call of the model; `arguments` is None where they make no sense.
+
+    `extras` are fields of the server's that go back to it with the call.
+    """
 
     call_id: str
     name: str
     text: str
     arguments: dict[str, Any] | None
+    extras: Mapping[str, Any] = {}
 
 
-class _Item(Struct):
+class _Item:
     """Something the model says: shown as the open part, or waiting for its turn."""
 
-    kind: Kind
-    part: int = -1
-    shown: PartType | None = None
-    name: str = ""
-    call_id: str = ""
-    chunks: list[str] = []
+    __slots__ = ("call", "chunks", "kind", "part", "shown")
+
+    def __init__(self, kind: Kind, text: str = "") -> None:
+        self.kind = kind
+        self.part: OpenPart | None = None
+        self.shown: PartType | None = None
+        self.chunks = [text]  # while it waits
+        self.call = PendingCall(None)  # of kind call
 
     @property
     def content(self) -> str:
-        if len(self.chunks) > 1:
-            self.chunks[:] = ["".join(self.chunks)]
-        return self.chunks[0] if self.chunks else ""
+        if self.kind == "call":
+            return self.call.text
+        return "".join(self.chunks) if self.part is None else self.part.content
 
 
 class Round:
-    """One answer of the model: a sink for its deltas that emits the parts' events.
+    """One answer of the model: takes its deltas, and tells the run's sink of the parts.
 
-    `parts` numbers the parts of the whole run. After `finish`, `answer` is the text
-    for the person ("" if tools are called) and `calls` are the tools to call.
+    `tools` are those that are offered. `name_call` makes an id for a call of the id
+    that the server gave it. After `finish`, `answer` is the text for the person ("" if
+    tools are called), `said` all text and `reasoning_text` what came as thoughts in a
+    field of their own, for the model's memory, and `calls` are the tools to call.
     """
 
     def __init__(
         self,
-        emit: Callable[[AgentEvent], None],
-        parts: Iterator[int],
+        sink: RunSink,
         iteration: int,
         *,
         text_protocol: bool = False,
+        tools: Tools = {},  # noqa: B006 - nobody changes it
+        name_call: Callable[[str], str] = str,
     ) -> None:
         self.iteration = iteration
         self.calls: list[Call] = []
         self.answer = ""
-        self.said = ""  # all text, for the model's memory
-        self._emit = emit
-        self._parts = parts
+        self.said = ""
+        self.extras: Mapping[str, Any] = {}  # that go back with the message
+        self.started = False  # something was shown
+        self._sink = sink
+        self._name_call = name_call
         self._open: _Item | None = None
         self._waiting: list[_Item] = []
-        self._items: dict[int, _Item] = {}  # calls by key
+        self._table = CallTable(tools.keys())
+        self._items: dict[int, _Item] = {}  # of calls, by the call's identity
         self._texts: list[str] = []  # texts that were not the answer
+        self._reasoning: list[str] = []
         self._calling = False
-        self._text_calls = 0
-        self._splitter = TagSplitter(_Tags(self), tool_calls=text_protocol)
+        self._splitter = TagSplitter(self, tools=tools if text_protocol else None)
         self.text = self._splitter.feed  # straight to the splitter: the token path
 
-    # ---- what the server says (DeltaSink)
+    @property
+    def reasoning_text(self) -> str:
+        """All that came as thoughts, in fields of their own."""
+        return "".join(self._reasoning)
+
+    # ---- what the server says (DeltaSink; `text` is the splitter's)
 
     def reasoning(self, text: str) -> None:
         """More of the model's thoughts."""
-        self._grow("thought", text)
+        self._reasoning.append(text)
+        self.think(text)
 
-    def call(self, key: int, name: str, arguments: str) -> None:
+    def call(self, delta: CallDelta) -> None:
         """More of a tool call."""
-        item = self._items.get(key)
-        if item is None:
-            item = self._items[key] = _Item("call", chunks=[])
+        call = self._table.find(delta)
+        if call is None:
+            call = self._table.begin(delta)
+            item = self._items[id(call)] = _Item("call")
+            item.call = call
+            call.add(delta)
             self._calling = True
             self._put(item)
-        if name and not item.name:
-            item.name = name
-            if item is self._open:
-                self._start(item)
-                arguments = item.content + arguments
-                item.chunks.clear()
-        if not arguments:
             return
-        item.chunks.append(arguments)
-        if item is self._open and item.part >= 0:
-            self._emit(PartGrew(item.part, arguments))
-            if self._waiting:
-                self._advance()
+        item = self._items[id(call)]
+        text = call.add(delta)
+        if item is not self._open:
+            return
+        if item.part is None:
+            self._show_call(item)
+        elif text:
+            item.part.grow(text)
+        if self._waiting:
+            self._advance()
+
+    # ---- what the splitter finds in the text (TagSink)
+
+    def say(self, text: str) -> None:
+        """More text for the person."""
+        item = self._open
+        if item is not None and item.kind == "text" and not self._waiting:
+            item.part.grow(text)  # type: ignore[union-attr]  # only a call may be unshown
+            return
+        self._add("text", text)
+
+    def think(self, text: str) -> None:
+        """More of a thought."""
+        item = self._open
+        if item is not None and item.kind == "thought" and not self._waiting:
+            item.part.grow(text)  # type: ignore[union-attr]  # only a call may be unshown
+            return
+        self._add("thought", text)
+
+    def recast(self) -> None:
+        """All text so far was a thought."""
+        item = self._open
+        if item is not None and item.kind == "text":
+            self._make_thought(item)
+
+    def call_in_text(self, call: TextCall) -> None:
+        """A whole call in the text protocol."""
+        item = _Item("call")
+        item.call = self._table.begin(CallDelta())
+        item.call.add(CallDelta(call.name, call.arguments))
+        self._items[id(item.call)] = item
+        self._calling = True
+        self._put(item)
 
     # ---- the end
 
@@ -125,45 +172,32 @@ class Round:
             self._finish_open()
         if not self._calling and not self.answer and self._texts:
             # What looked like a remark before more thinking was all there is.
-            self._grow("text", self._texts[-1])
-            self._texts.pop()
+            self._add("text", self._texts.pop())
             self._finish_open()
         self.said = "".join([*self._texts, self.answer])
 
     def abort(self, status: PartStatus) -> None:
-        """The round broke off: close the open part as it is."""
+        """The round broke off: show what was held back, close the open part."""
+        self._splitter.break_off()
         item, self._open = self._open, None
-        if item is not None and item.part >= 0:
-            self._emit(PartFinished(item.part, status))
+        if item is not None and item.part is not None:
+            item.part.finish(status)
         self._waiting.clear()
 
     # ---- inside
 
-    def _grow(self, kind: Kind, text: str) -> None:
-        item = self._open
-        if item is not None and item.kind is kind and not self._waiting:
-            item.chunks.append(text)
-            self._emit(PartGrew(item.part, text))
-            return
-        if self._waiting and self._waiting[-1].kind is kind:
-            self._waiting[-1].chunks.append(text)
-            return
-        if text and not text.isspace():
-            self._put(_Item(kind, chunks=[text]))
+    def _add(self, kind: Kind, text: str) -> None:
+        last = self._waiting[-1] if self._waiting else None
+        if last is not None and last.kind == kind:
+            last.chunks.append(text)
+        elif text and not text.isspace():
+            self._put(_Item(kind, text))
 
-    def _retype(self) -> None:
-        """The open text was a thought."""
-        item = self._open
-        if item is not None and item.kind == "text":
-            item.kind = "thought"
-            if item.shown != "thought":
-                self._emit(PartReplaced(item.part, type="thought"))
-
-    def _call_in_text(self, text: str) -> None:
-        """A whole call in the text protocol: an object with name and arguments."""
-        self._text_calls += 1
-        name, arguments = _parse_call(text)
-        self.call(-self._text_calls, name, arguments)
+    def _make_thought(self, item: _Item) -> None:
+        item.kind = "thought"
+        if item.part is not None and item.shown != "thought":
+            item.shown = "thought"
+            item.part.replace(kind="thought")
 
     def _put(self, item: _Item) -> None:
         """Open the item, after closing what it puts an end to; or let it wait."""
@@ -175,37 +209,46 @@ class Round:
     def _give_way(self) -> bool:
         """Close the open part because another begins, if it can be complete."""
         item = self._open
-        if item is not None and item.kind == "call" and _object(item.content) is None:
+        if item is not None and item.kind == "call" and not item.call.complete:
             return False
         if item is not None and item.kind == "text":
             self._texts.append(item.content)
-            self._retype()
+            self._make_thought(item)
         self._finish_open(advance=False)
         return True
 
     def _begin(self, item: _Item) -> None:
         self._open = item
-        if item.kind == "call" and not item.name:
-            return  # it is shown as soon as it has a name
-        self._start(item)
-        if item.content:
-            self._emit(PartGrew(item.part, item.content))
-
-    def _start(self, item: _Item) -> None:
-        item.part = next(self._parts)
+        if item.kind == "call":
+            self._show_call(item)
+            return
+        text = item.content
         item.shown = _TYPES[item.kind]
         if item.kind == "text" and self._calling:
             item.shown = "thought"
-        if item.kind == "call":
-            item.call_id = f"call_{self.iteration}_{len(self.calls) + 1}"
-        self._emit(
-            PartStarted(item.part, item.shown, self.iteration, item.name, item.call_id)
-        )
+        self.started = True
+        item.part = self._sink.start(item.shown, self.iteration)
+        item.chunks.clear()
+        item.part.grow(text)
+
+    def _show_call(self, item: _Item, *, over: bool = False) -> None:
+        """Show the call as soon as it has a name that will not grow."""
+        call = item.call
+        if not over:
+            whole = (call.chunks and call.name) or self._table.is_whole_name(call.name)
+            if not whole or call.held:
+                return
+        name = call.name or "unknown"
+        call.id = self._name_call(call.id)
+        self.started = True
+        item.part = self._sink.start("tool_use", self.iteration, name, call.id)
+        if call.text:
+            item.part.grow(call.text)
 
     def _advance(self) -> None:
         """The open call may have become complete, so that the next can be shown."""
         item = self._open
-        while self._waiting and item is not None and _object(item.content) is not None:
+        while self._waiting and item is not None and item.call.complete:
             self._finish_open()
             item = self._open
 
@@ -215,71 +258,51 @@ class Round:
             return
         if item.kind == "call":
             self._finish_call(item)
-        else:
+        elif item.part is not None:
             if item.kind == "text":
                 if self._calling:
                     self._texts.append(item.content)
                 else:
                     self.answer = item.content
-            self._emit(PartFinished(item.part))
+            item.part.finish()
         if advance and self._waiting:
             self._begin(self._waiting.pop(0))
 
     def _finish_call(self, item: _Item) -> None:
-        if item.part < 0:  # it never got a name
-            item.name = "unknown"
-            self._start(item)
-            if item.content:
-                self._emit(PartGrew(item.part, item.content))
-        text = item.content
+        call = item.call
+        if item.part is None:
+            self._show_call(item, over=True)
+        part = item.part
+        assert part is not None  # noqa: S101 - it is shown now
+        text = call.text
         if not text.strip() or text.strip() == "null":
             text = "{}"
-            self._emit(PartReplaced(item.part, text=text))
-        arguments = _object(text)
-        self.calls.append(Call(item.call_id, item.name, text, arguments))
-        status: PartStatus = "error" if arguments is None else "ok"
-        self._emit(PartFinished(item.part, status, arguments))
+            part.replace(text=text)
+        arguments = object_in(text)
+        name = call.name or "unknown"
+        self.calls.append(Call(call.id, name, text, arguments, call.extras))
+        part.finish("error" if arguments is None else "ok", arguments)
 
 
-class _Tags:
-    """What the splitter finds in the text of a round."""
-
-    __slots__ = ("_round",)
-
-    def __init__(self, owner: Round) -> None:
-        self._round = owner
-
-    def text(self, text: str) -> None:
-        self._round._grow("text", text)  # noqa: SLF001 - the round's other face
-
-    def thought(self, text: str) -> None:
-        self._round._grow("thought", text)  # noqa: SLF001
-
-    def retype(self) -> None:
-        self._round._retype()  # noqa: SLF001
-
-    def call(self, text: str) -> None:
-        self._round._call_in_text(text)  # noqa: SLF001
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    """The JSON object that the text is, if it is one."""
-    if not text.rstrip().endswith("}"):
-        return None
+def arguments_text(text: str, arguments: Mapping[str, Any] | None) -> str:
+    """A call's arguments for the server: as they came, if that is JSON."""
+    if arguments is None:
+        return "{}"
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+        as_it_came = isinstance(json.loads(text), dict)
+    except ValueError:
+        as_it_came = False
+    return text if as_it_came else json.dumps(arguments, ensure_ascii=False)
+
+
+def object_in(text: str) -> dict[str, Any] | None:
+    """The JSON object that the text is, also where it was encoded twice."""
+    value: Any = text
+    for _ in range(3):
+        if not isinstance(value, str):
+            break
+        try:
+            value = json.loads(value, strict=False)
+        except (ValueError, RecursionError):
+            return None
     return value if isinstance(value, dict) else None
-
-
-def _parse_call(text: str) -> tuple[str, str]:
-    """Name and arguments (JSON text) of a call in the text protocol."""
-    value = _object(text)
-    if value is None:
-        return "", text.strip()
-    name = value.get("name")
-    arguments = value.get("arguments", {})
-    if not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
-    return (name if isinstance(name, str) else ""), arguments

@@ -2,19 +2,32 @@
 
 This is the token path: a line in the usual form is cut, decoded into the few wanted
 fields and handed on without anything else being built. All that servers send besides
-(comments, CRLF, broken JSON, lone surrogates, whole answers in one piece, errors in
-the middle) takes the slow path.
+(comments, events in several lines, lone surrogates, whole answers in one piece, fields
+nobody knows, errors in the middle) is read from plain JSON, field by field: one odd
+value never costs an answer.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from chat.agents.model.fields import (
+    CallDelta,
+    Extras,
+    PieceJoiner,
+    call_delta,
+    content_of,
+    error_in,
+    reasoning_in,
+)
+
 MAX_LINE: Final = 8 * 1024 * 1024
+MAX_EXCERPT: Final = 300  # bytes of what a server sent, for the log
 
 
 class DeltaSink(Protocol):
@@ -26,36 +39,36 @@ class DeltaSink(Protocol):
     def text(self, text: str) -> None:
         """More of its text."""
 
-    def call(self, key: int, name: str, arguments: str) -> None:
-        """More of the tool call that is known by this key within the answer."""
+    def call(self, delta: CallDelta) -> None:
+        """More of a tool call."""
 
 
 class StreamError(Exception):
     """The server sent an error, or what no client can read, within the stream."""
 
 
-class _Function(Struct, gc=False):
-    name: str | None = None
-    arguments: str | dict[str, Any] | None = None
+class NotAnAnswerError(StreamError):
+    """What the server sent is no stream and no JSON: a web page, for example."""
 
 
-class _CallDelta(Struct, gc=False):
-    index: int | None = None
-    id: str | None = None
-    function: _Function | None = None
+class _Delta(Struct, gc=False, forbid_unknown_fields=True):
+    """What is decoded quickly; anything else, or of another type, is read slowly."""
 
-
-class _Delta(Struct, gc=False):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
-    tool_calls: list[_CallDelta] | None = None
+    role: Any = None
+    tool_calls: None = None
+    refusal: None = None
+    function_call: None = None
+    audio: None = None
 
 
 class _Choice(Struct, gc=False):
-    delta: _Delta | None = None
-    message: _Delta | None = None
+    delta: _Delta
+    index: int = 0
     finish_reason: str | None = None
+    error: None = None
 
 
 class _Usage(Struct, gc=False):
@@ -64,202 +77,363 @@ class _Usage(Struct, gc=False):
 
 
 class _Chunk(Struct, gc=False):
-    choices: list[_Choice] | None = None
+    choices: list[_Choice]
     usage: _Usage | None = None
-    error: Any = None
+    error: None = None
 
 
 _decode: Final = msgspec.json.Decoder(_Chunk).decode
+_decode_any: Final = msgspec.json.Decoder().decode
 
 
 class EventReader:
     """Feeds a sink from the bytes of one answer.
 
-    `started` says whether the sink was given anything; `finish_reason`, `done` and
-    the two counts are known once the server has sent them.
+    `started` says whether the sink was given anything; `finish_reason`, `done` (the
+    server said that this was all) and the two counts are known once the server has
+    sent them. `events` counts what was understood. `extras` is what the server said of
+    the message beside text, reasoning and calls; `reasoning_fields` are the names
+    under which its reasoning came.
     """
 
     __slots__ = (
-        "_broken",
-        "_calls",
-        "_keys",
+        "_bare",
+        "_bare_size",
+        "_event_name",
+        "_halves",
+        "_lines",
         "_rest",
+        "_rest_size",
         "_sink",
+        "_skip_newline",
         "done",
         "events",
+        "extras",
         "finish_reason",
+        "garbage",
         "input_tokens",
         "output_tokens",
+        "reasoning_fields",
         "started",
     )
 
     def __init__(self, sink: DeltaSink) -> None:
         self._sink = sink
-        self._rest = b""
-        self._broken = b""  # the beginning of an event that goes on in the next line
-        self._calls: dict[int, tuple[int, str]] = {}  # index: key and id
-        self._keys = 0
+        self._rest: list[bytes] = []  # a line that goes on in what comes next
+        self._rest_size = 0
+        self._skip_newline = False  # what came last ended between a CR and its LF
+        self._lines: list[bytes] = []  # data lines of an event that goes on
+        self._bare: list[bytes] = []  # lines of JSON that is no event
+        self._bare_size = 0
+        self._event_name = b""
+        self._halves: dict[Callable[[str], None], PieceJoiner] = {}
         self.started = False
         self.done = False
         self.events = 0
+        self.garbage = b""  # the beginning of what was neither event nor JSON
         self.finish_reason: str | None = None
         self.input_tokens = 0
         self.output_tokens = 0
+        self.extras = Extras()
+        self.reasoning_fields: list[str] = []
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes, cut anywhere."""
-        rest = self._rest
-        lines = (rest + data if rest else data).split(b"\n")
-        self._rest = rest = lines.pop()
-        if len(rest) > MAX_LINE:
-            raise StreamError("a line without end")
+    def feed(self, data: bytes) -> None:  # noqa: C901 - the token path, in one piece
+        """Take the next bytes, cut anywhere. Raises StreamError."""
+        if self._skip_newline:
+            self._skip_newline = False
+            if data[:1] == b"\n":
+                data = data[1:]
+        if b"\n" not in data and b"\r" not in data:
+            self._keep(data)
+            return
+        lines = data.splitlines()
+        last = data[-1]
+        if self._rest:
+            self._rest.append(lines[0])
+            lines[0] = b"".join(self._rest)
+            self._rest.clear()
+            self._rest_size = 0
+        if last == 13:  # noqa: PLR2004 - CR: its LF may come next
+            self._skip_newline = True
+        elif last != 10:  # noqa: PLR2004 - LF
+            self._keep(lines.pop())
         for line in lines:
-            if line.startswith(b"data:"):
+            if line[:5] == b"data:" and not (self._lines or self._bare):
                 try:
                     chunk = _decode(line[5:])
                 except (msgspec.MsgspecError, UnicodeDecodeError):
-                    self._read_odd(line[5:])
+                    self._read_line(line)
                 else:
-                    self._read(chunk)
-            elif self._broken and not line.strip():
-                raise StreamError("not JSON: " + _excerpt(self._broken))
+                    self._read_chunk(chunk)
+            else:
+                self._read_line(line)
 
     def close(self) -> None:
-        """The server has closed the stream: read a last line without an end."""
-        last, self._rest = self._rest, b""
-        if last.startswith(b"data:"):
-            self.feed(last + b"\n")
-        if self._broken:
-            raise StreamError("not JSON: " + _excerpt(self._broken))
+        """The server has closed the stream: read what has no end. Raises as `feed`."""
+        if self._rest:
+            line = b"".join(self._rest)
+            self._rest.clear()
+            self._read_line(line)
+        self._end_event()
+        self._end_bare()
+        for give, joiner in self._halves.items():
+            if text := joiner.close():
+                self._give(give, text)
+        self._halves.clear()
+        if self.garbage and not self.events and not self.done:
+            raise NotAnAnswerError(_excerpt(self.garbage))
 
-    def read_whole(self, body: bytes) -> None:
-        """Read an answer that came as one JSON document instead of a stream."""
-        try:
-            chunk = _decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            self._read_odd(body)
-        else:
-            self._read(chunk)
-        if self._broken:
-            raise StreamError("not JSON: " + _excerpt(self._broken))
-        self.done = True
+    # ---- the quick way
 
-    def _read(self, chunk: _Chunk) -> None:
+    def _read_chunk(self, chunk: _Chunk) -> None:
         self.events += 1
-        if chunk.choices:
-            choice = chunk.choices[0]
-            delta = choice.delta or choice.message
-            if delta is not None:
-                if delta.reasoning_content or delta.reasoning:
-                    self._give_reasoning(delta.reasoning_content or delta.reasoning)
-                if delta.content:
-                    self._give_text(delta.content)
-                if delta.tool_calls:
-                    self._give_calls(delta.tool_calls)
+        if self._halves:
+            self._flush_halves()
+        for choice in chunk.choices:
+            if choice.index:
+                continue
+            delta = choice.delta
+            if (thought := delta.reasoning_content) or (thought := delta.reasoning):
+                if not self.reasoning_fields:
+                    self._note_reasoning(
+                        [
+                            name
+                            for name in ("reasoning_content", "reasoning")
+                            if getattr(delta, name)
+                        ]
+                    )
+                self._give(self._sink.reasoning, thought)
+            if delta.content:
+                self.started = True
+                text = delta.content
+                self._sink.text(_without_nul(text) if "\0" in text else text)
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
         if chunk.usage is not None:
-            self.input_tokens = chunk.usage.prompt_tokens or self.input_tokens
-            self.output_tokens = chunk.usage.completion_tokens or self.output_tokens
-        if chunk.error is not None:
-            raise StreamError(_excerpt(msgspec.json.encode(chunk.error)))
+            self._count(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
 
-    def _give_text(self, text: str) -> None:
+    def _give(self, give: Callable[[str], None], text: str) -> None:
         self.started = True
-        if "\0" in text:
-            text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-        self._sink.text(text)
+        give(_without_nul(text) if "\0" in text else text)
 
-    def _give_reasoning(self, text: str | None) -> None:
-        self.started = True
-        if text and "\0" in text:
-            text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-        self._sink.reasoning(text or "")
+    def _note_reasoning(self, names: list[str]) -> None:
+        known = self.reasoning_fields
+        known += [name for name in names if name not in known]
 
-    def _give_calls(self, deltas: list[_CallDelta]) -> None:
-        for delta in deltas:
-            function = delta.function or _Function()
-            arguments = function.arguments or ""
-            if not isinstance(arguments, str):
-                arguments = json.dumps(arguments, ensure_ascii=False)
-            self.started = True
-            self._sink.call(
-                self._key(delta, function),
-                _clean(function.name or ""),
-                _clean(arguments),
-            )
+    def _count(self, given: Any, written: Any) -> None:
+        # Where one of them makes no sense, neither is believed.
+        if _is_count(given) and _is_count(written):
+            self.input_tokens = given or self.input_tokens
+            self.output_tokens = written or self.output_tokens
 
-    def _key(self, delta: _CallDelta, function: _Function) -> int:
-        """Which call this belongs to: by index, and by id where the index lies."""
-        index = delta.index
-        if index is None:  # some servers number nothing: a name begins a new call
-            begins = bool(function.name or not self._calls)
-            index = len(self._calls) if begins else max(self._calls)
-        known = self._calls.get(index)
-        another = known and delta.id and function.name and delta.id != known[1]
-        if known is None or another:
-            known = (self._keys, delta.id or "")
-            self._calls[index] = known
-            self._keys += 1
-        return known[0]
+    # ---- lines
 
-    # ---- what is not in the usual form
+    def _keep(self, data: bytes) -> None:
+        self._rest.append(data)
+        self._rest_size += len(data)
+        if self._rest_size > MAX_LINE:
+            raise StreamError("a line without end")
 
-    def _read_odd(self, data: bytes) -> None:
-        data = data.strip()
-        if data == b"[DONE]":
+    def _read_line(self, line: bytes) -> None:
+        """Any line, by the rules of server-sent events, and leniently beyond them."""
+        if line.startswith(b"\xef\xbb\xbf") and not self.events:
+            line = line[3:]
+        if line.startswith(b"data:"):
+            self._end_bare()
+            self._read_data(line[5:].lstrip(b" "))
+        elif not line.strip():
+            self._end_event()
+        elif line.startswith(b":"):
+            pass
+        elif line.startswith(b"event:"):
+            self._event_name = line[6:].strip()
+        elif line.startswith((b"id:", b"retry:")):
+            pass
+        elif line.startswith(b"error:"):
+            self._read_json(line[6:].strip(), named_error=True)
+        elif self._lines:
+            # A line break within the JSON of an event that was not written as one.
+            self._add_data(line)
+        else:
+            self._read_bare(line)
+
+    def _read_data(self, data: bytes) -> None:
+        if self._lines:
+            self._add_data(data)
+            return
+        is_error = self._event_name == b"error"
+        if data.strip() == b"[DONE]":
             self.done = True
+        elif not self._read_json(data, named_error=is_error) and _may_be_json(data):
+            self._add_data(data)
+
+    def _add_data(self, data: bytes) -> None:
+        self._lines.append(data)
+        self._bare_size += len(data)
+        if self._bare_size > MAX_LINE:
+            raise StreamError("an event without end")
+
+    def _end_event(self) -> None:
+        """A blank line: read an event that took more than one line."""
+        if self._lines:
+            whole = b"\n".join(self._lines)
+            self._lines.clear()
+            self._bare_size = 0
+            is_error = self._event_name == b"error"
+            if not self._read_json(whole, named_error=is_error):
+                if is_error:
+                    raise StreamError(_excerpt(whole))
+                raise StreamError("not JSON: " + _excerpt(whole))
+        self._event_name = b""
+
+    def _read_bare(self, line: bytes) -> None:
+        """A line that is no field: of an answer, or of an error, that is plain JSON."""
+        if not self._bare and not _may_be_json(line):
+            self.garbage = self.garbage or line[:MAX_EXCERPT]
             return
-        if not data:
+        if not self._bare and self._read_json(line, named_error=False):
             return
-        try:
-            whole = json.loads((self._broken + data).decode(errors="replace"))
-        except ValueError:
-            self._broken += data + b"\n"
-            if len(self._broken) > MAX_LINE:
-                raise StreamError("an event without end") from None
+        self._bare.append(line)
+        self._bare_size += len(line)
+        if self._bare_size > MAX_LINE:
+            raise StreamError("JSON without end")
+
+    def _end_bare(self) -> None:
+        if self._bare:
+            whole = b"\n".join(self._bare)
+            self._bare.clear()
+            self._bare_size = 0
+            if not self._read_json(whole, named_error=False):
+                raise StreamError("not JSON: " + _excerpt(whole))
+
+    # ---- plain JSON, field by field
+
+    def _read_json(self, data: bytes, *, named_error: bool) -> bool:
+        """Read one event's JSON. Returns False if it is none."""
+        value = _json(data)
+        if value is _NO_JSON:
+            if named_error and data.strip() and not _may_be_json(data):
+                raise StreamError(_excerpt(data))
+            return False
+        self._read_value(value, named_error=named_error)
+        return True
+
+    def _read_value(self, value: Any, *, named_error: bool) -> None:
+        if isinstance(value, list):
+            for item in value:
+                self._read_value(item, named_error=named_error)
             return
-        self._broken = b""
-        try:
-            chunk = msgspec.convert(_mended(whole), _Chunk)
-        except msgspec.ValidationError as error:
-            raise StreamError(f"not an answer: {error}") from None
-        self._read(chunk)
+        if value == "[DONE]":
+            self.done = True
+        if not isinstance(value, dict):
+            if named_error and value:
+                raise StreamError(str(value)[:MAX_EXCERPT])
+            return
+        error = error_in(value, named_error=named_error)
+        choices = value.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and choice.get("index") in {None, 0, "0"}:
+                self._read_choice(choice)
+                error = error or error_in(
+                    {"error": choice.get("error")}, named_error=False
+                )
+        usage = value.get("usage")
+        if isinstance(usage, dict):
+            self._count(usage.get("prompt_tokens"), usage.get("completion_tokens"))
+        if error is not None:
+            raise StreamError(error)
+        self.events += 1
+
+    def _read_choice(self, choice: dict[str, Any]) -> None:
+        delta = choice.get("delta")
+        if not isinstance(delta, dict) or not delta:
+            delta = choice.get("message")
+        if isinstance(delta, dict):
+            self._read_delta(delta)
+        elif isinstance(choice.get("text"), str):
+            self._read_piece(self._sink.text, choice["text"])
+        reason = choice.get("finish_reason")
+        if isinstance(reason, dict):
+            reason = reason.get("type")
+        if isinstance(reason, str) and reason:
+            self.finish_reason = reason
+
+    def _read_delta(self, delta: dict[str, Any]) -> None:
+        thought, names = reasoning_in(delta)
+        text, thought_in_text = content_of(delta.get("content"))
+        if thought_in_text:
+            names.append("thinking_part")
+        if thought or thought_in_text:
+            self._note_reasoning(names)
+            self._read_piece(self._sink.reasoning, thought + thought_in_text)
+        refusal = delta.get("refusal")
+        if isinstance(refusal, str):
+            text += refusal
+        if text:
+            self._read_piece(self._sink.text, text)
+        calls = delta.get("tool_calls")
+        if isinstance(calls, dict):
+            calls = [calls]
+        if not calls and isinstance(delta.get("function_call"), dict):
+            calls = [{"index": 0, "function": delta["function_call"]}]
+        for call in calls if isinstance(calls, list) else ():
+            if isinstance(call, dict):
+                self.started = True
+                self._sink.call(call_delta(call))
+        self.extras.add_message(delta)
+
+    def _read_piece(self, give: Callable[[str], None], text: str) -> None:
+        """Hand on text in which a character may have been cut in two."""
+        joiner = self._halves.get(give)
+        if joiner is None:
+            joiner = PieceJoiner()
+        self._halves.pop(give, None)
+        self._flush_halves()
+        if whole := joiner.feed(text):
+            self._give(give, whole)
+        if joiner.held:
+            self._halves[give] = joiner
+
+    def _flush_halves(self) -> None:
+        """Half a character that nothing followed."""
+        for give, joiner in tuple(self._halves.items()):
+            del self._halves[give]
+            self._give(give, joiner.close())
 
 
-def _mended(value: Any) -> Any:
-    """JSON as Python reads it, without what no database and no wire can carry.
+_NO_JSON: Final = object()
 
-    Lone surrogates become U+FFFD, lists of text parts one text, numbered calls and
-    ids that are not of the usual type what they should have been.
+
+def _json(data: bytes) -> Any:
+    """The JSON value, leniently; `_NO_JSON` if it is none.
+
+    Half surrogate pairs stay, and bytes that are no UTF-8 become such halves.
     """
-    if isinstance(value, str):
-        return _clean(value)
-    if isinstance(value, list):
-        return [_mended(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    mended = {str(key): _mended(item) for key, item in value.items()}
-    if isinstance(mended.get("content"), list):
-        parts = [part for part in mended["content"] if isinstance(part, dict)]
-        mended["content"] = "".join(str(part.get("text") or "") for part in parts)
-    if isinstance(mended.get("id"), int):
-        mended["id"] = str(mended["id"])
-    return mended
-
-
-def _clean(text: str) -> str:
-    """The text without NULs, half surrogate pairs joined or replaced."""
-    if "\0" in text:
-        text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if not data.strip():
+        return _NO_JSON
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        data = text.encode("utf-16-le", "surrogatepass")
-        text = data.decode("utf-16-le", "replace")
-    return text
+        return _decode_any(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        pass
+    try:
+        return json.loads(data.decode(errors="surrogateescape"), strict=False)
+    except (ValueError, RecursionError):
+        return _NO_JSON
+
+
+def _may_be_json(data: bytes) -> bool:
+    """Whether an object or a list begins here; else it is a ping, or the like."""
+    return data.lstrip()[:1] in (b"{", b"[")
+
+
+def _is_count(value: Any) -> bool:
+    return value is None or (type(value) is int and value >= 0)
+
+
+def _without_nul(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _excerpt(data: bytes) -> str:
     """The beginning of what a server sent, for the log only."""
-    return data[:300].decode(errors="replace")
+    return data[:MAX_EXCERPT].decode(errors="replace")

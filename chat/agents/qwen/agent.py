@@ -11,19 +11,26 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-from chat.agents.base import AgentError, AgentEvent, Exchange, Part, RunEnded
+from chat.agents.base import (
+    AgentError,
+    AgentEvent,
+    Exchange,
+    Part,
+    RunEnded,
+    RunSink,
+)
 from chat.agents.model.client import ChatModel, ChatRequest
 from chat.agents.model.rounds import Call, Round
 from chat.agents.qwen.context import LibraryAgent, current
-from chat.agents.qwen.history import as_openai, cut_to, messages_of
+from chat.agents.qwen.history import Message, as_openai, cut_to, messages_of
 from chat.agents.qwen.run import LibraryRun, RunClosed
 from chat.agents.qwen.threads import ThreadPool
+from chat.agents.stream import stream_of
 from chat.agents.tools.base import Tool
 
 _import_lock = threading.Lock()
@@ -56,7 +63,7 @@ class QwenAgent:
         self.instructions = instructions
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
         self.library_tools = library_tools
-        self.text_protocol = text_protocol
+        self.text_protocol = text_protocol and bool(self.tools)
         self.max_input_tokens = max_input_tokens
         self.tool_timeout = tool_timeout
         self.tool_threads = tool_threads
@@ -70,35 +77,56 @@ class QwenAgent:
         tool = self.tools.get(tool_name)
         return tool is not None and tool.repeatable
 
-    async def run_with_reasoning_stream(
+    def run_with_reasoning_stream(
         self,
         prompt: str,
         history: Sequence[Exchange],
         max_iterations: int = 20,
         *,
         done: Sequence[Part] = (),
+        thinking: bool = True,
     ) -> AsyncGenerator[AgentEvent]:
-        """Yield what the agent does about the prompt; see `BaseAgent`.
+        """Yield what the agent does about the prompt; see `BaseAgent`."""
+
+        def run(sink: RunSink) -> Coroutine[Any, Any, RunEnded]:
+            return self.run_into(
+                sink, prompt, history, max_iterations, done=done, thinking=thinking
+            )
+
+        return stream_of(run)
+
+    async def run_into(
+        self,
+        sink: RunSink,
+        prompt: str,
+        history: Sequence[Exchange],
+        max_iterations: int = 20,
+        *,
+        done: Sequence[Part] = (),
+        thinking: bool = True,
+    ) -> RunEnded:
+        """Tell the sink what the agent does about the prompt; see `SinkAgent`.
 
         `max_iterations` counts the rounds of this call: a run that is continued may
         have as many again.
         """
         if any(part.type == "final_answer" and part.status == "ok" for part in done):
-            yield RunEnded("answered")  # only the end itself was lost
-            return
+            return RunEnded("answered")  # only the end itself was lost
+        earlier = [*done, *(part for one in history for part in one.parts)]
         run = LibraryRun(
             self._model,
+            sink,
             first_round=1 + max((part.iteration for part in done), default=0),
             max_rounds=max_iterations,
-            text_protocol=self.text_protocol and bool(self.tools),
+            text_protocol=self.text_protocol,
+            thinking=thinking,
+            used_ids={part.call_id for part in earlier},
         )
         work = partial(self._work, run, prompt, tuple(history), tuple(done))
         self._threads.submit(work)
         run.prepare()
         try:
-            async with aclosing(run.events()) as events:
-                async for event in events:
-                    yield event
+            return await run.ended
         finally:
             await run.close()
 
@@ -164,14 +192,26 @@ class QwenAgent:
                 self._library_agent = made
             return self._library_agent
 
-    def ask_model(self, messages: list[dict[str, Any]], functions: list[Any]) -> Round:
-        """One model round, asked for by the library."""
+    def ask_model(
+        self,
+        messages: list[Message],
+        functions: list[dict[str, Any]],
+        as_text: Callable[[list[Message]], list[Message]],
+    ) -> Round:
+        """One model round, asked for by the library.
+
+        `as_text` writes calls, their results and the tools into the messages' text.
+        """
         run = _current_run()
-        native = [{"type": "function", "function": f} for f in functions]
-        tools = [] if self.text_protocol else native
-        wanted = cut_to(as_openai(messages), tools, self.max_input_tokens)
-        request = ChatRequest(wanted, tools)
-        return run.ask(partial(run.model_round, request))
+        tools = [{"type": "function", "function": f} for f in functions]
+        wanted = cut_to(messages, tools, self.max_input_tokens)
+        if self.text_protocol:
+            wanted, tools = as_text(wanted), []
+        request = ChatRequest(
+            as_openai(wanted, run.reasoning_fields), tools, thinking=run.thinking
+        )
+        offered = {f["name"]: f.get("parameters") or {} for f in functions}
+        return run.ask(partial(run.model_round, request, offered))
 
     def call_tool(self, name: str) -> str:
         """One tool call, asked for by the library, in the order of the round."""

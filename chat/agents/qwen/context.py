@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from chat.agents.model.rounds import Round
@@ -21,7 +21,12 @@ class Owner(Protocol):
     library_tools: Any
     text_protocol: bool
 
-    def ask_model(self, messages: list[dict[str, Any]], functions: list[Any]) -> Round:
+    def ask_model(
+        self,
+        messages: list[dict[str, Any]],
+        functions: list[dict[str, Any]],
+        as_text: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
+    ) -> Round:
         """One model round."""
         ...
 

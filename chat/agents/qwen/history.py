@@ -11,11 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from chat.agents.base import AgentError, Exchange, Part
+from chat.agents.model.rounds import arguments_text
 
 Message = dict[str, Any]
 
 OVERHEAD: Final = 4  # tokens around each message
 ANSWER: Final = 0.75  # of the context is for the question, the rest for the answer
+SHORT: Final = 400  # characters of an older result that are kept where they must be few
+
+CUT_OFF: Final = "(My answer was cut off here.)"
+UNANSWERED: Final = "(I was interrupted before I could answer.)"
+GO_ON: Final = "(Your answer was cut off. Go on exactly where it ended.)"
 
 
 def messages_of(
@@ -27,16 +33,31 @@ def messages_of(
 ) -> list[Message]:
     """The conversation so far, then the prompt and what was done about it.
 
-    An agent without tools is told only what was said: many servers refuse tool
-    messages where no tools are declared. Thoughts are not fed back.
+    User and assistant alternate, whatever was stopped, refused or broken off: many
+    chat templates refuse anything else. An agent without tools is told only what was
+    said: many servers refuse tool messages where no tools are declared. Thoughts are
+    not fed back.
     """
     messages: list[Message] = []
     for number, exchange in enumerate(history):
-        messages.append({"role": "user", "content": exchange.prompt})
+        _add_prompt(messages, exchange.prompt)
         messages += _rounds(exchange.parts, f"h{number}_", with_tools=with_tools)
-    messages.append({"role": "user", "content": prompt})
+        if messages[-1]["role"] == "function":
+            messages.append({"role": "assistant", "content": UNANSWERED})
+    _add_prompt(messages, prompt)
     messages += _rounds(done, "", with_tools=with_tools)
+    if messages[-1]["role"] == "assistant":
+        messages[-1]["content"] = messages[-1]["content"].removesuffix(CUT_OFF).rstrip()
+        messages.append({"role": "user", "content": GO_ON, "extra": {"goes_on": True}})
     return messages
+
+
+def _add_prompt(messages: list[Message], prompt: str) -> None:
+    """Add a question; one that got no answer at all is asked with it."""
+    if messages and messages[-1]["role"] == "user":
+        messages[-1]["content"] += f"\n\n{prompt}"
+    else:
+        messages.append({"role": "user", "content": prompt})
 
 
 def _rounds(
@@ -44,28 +65,32 @@ def _rounds(
 ) -> Iterable[Message]:
     parts = tuple(parts)
     results = {part.call_id: part for part in parts if part.type == "tool_result"}
+    answers = [part for part in parts if part.type == "final_answer"]
     for part in parts:
         if part.type == "final_answer" and part.content:
-            yield {"role": "assistant", "content": part.content}
+            # What was cut off and continued is whole.
+            whole = part.status == "ok" or part is not answers[-1]
+            text = part.content if whole else f"{part.content}\n\n{CUT_OFF}"
+            yield {"role": "assistant", "content": text}
         elif part.type == "tool_use" and with_tools and part.call_id in results:
             yield from _call(part, results[part.call_id], prefix)
 
 
 def _call(part: Part, result: Part, prefix: str) -> Iterable[Message]:
     """A call and its result; both, or the server would not accept either."""
-    call_id = {"function_id": prefix + part.call_id}
-    arguments = part.content if part.tool_input is not None else "{}"
+    ids = {"function_id": prefix + part.call_id, "call_id": part.call_id}
+    arguments = arguments_text(part.content, part.tool_input)
     yield {
         "role": "assistant",
         "content": "",
         "function_call": {"name": part.tool_name, "arguments": arguments},
-        "extra": call_id,
+        "extra": ids,
     }
     yield {
         "role": "function",
         "name": part.tool_name,
         "content": _told(result),
-        "extra": call_id,
+        "extra": ids,
     }
 
 
@@ -80,41 +105,84 @@ def _told(result: Part) -> str:
             return f"{result.content} (stopped before it had finished)".strip()
 
 
-def as_openai(messages: Iterable[Mapping[str, Any]]) -> list[Message]:
+def as_openai(
+    messages: Iterable[Mapping[str, Any]], reasoning_fields: Sequence[str] = ()
+) -> list[Message]:
     """Qwen-Agent's messages in OpenAI's form.
 
     Adjacent messages of the assistant are one, since a round with several calls is
-    one message there. Calls are numbered anew, so that no id occurs twice.
+    one message there. Calls keep the ids they had, but where one occurs twice. What
+    the server said beside text and calls in a round of this run goes back as it came:
+    its reasoning in `reasoning_fields`, and fields that nobody here knows.
     """
     turned: list[Message] = []
     ids: dict[str, str] = {}
+    used: set[str] = set()
     for message in messages:
         role = message["role"]
         extra = message.get("extra") or {}
+        function_id = str(extra.get("function_id"))
         if role == "function":
-            known = ids.pop(str(extra.get("function_id")), "call_0")
+            known = ids.get(function_id) or "call00000"
             turned.append(
                 {"role": "tool", "tool_call_id": known, "content": _text(message)}
             )
         elif role == "assistant":
             turn = _assistant_turn(turned)
             turn["content"] += _text(message)
-            call = message.get("function_call")
-            if call:
-                calls = turn.setdefault("tool_calls", [])
-                call_id = f"call_{len(turned)}_{len(calls) + 1}"
-                ids[str(extra.get("function_id"))] = call_id
-                function = {"name": call["name"], "arguments": call["arguments"]}
-                calls.append({"id": call_id, "type": "function", "function": function})
+            turn.update(extra.get("message") or {})
+            if reasoning := message.get("reasoning_content"):
+                turn.update(dict.fromkeys(reasoning_fields, reasoning))
+            if call := message.get("function_call"):
+                wanted = str(extra.get("call_id") or function_id)
+                call_id = ids[function_id] = _unused(wanted, used)
+                _add_call(turn, call, call_id, extra.get("call") or {})
         else:
             turned.append({"role": role, "content": _text(message)})
+    for turn in turned:
+        _put_thinking_first(turn)
     return turned
 
 
 def _assistant_turn(turned: list[Message]) -> Message:
+    """The assistant's message that more is added to."""
     if not turned or turned[-1]["role"] != "assistant":
         turned.append({"role": "assistant", "content": ""})
     return turned[-1]
+
+
+def _unused(wanted: str, used: set[str]) -> str:
+    """The id, or another where it was used before: nine letters and digits."""
+    if not wanted or wanted in used:
+        numbers = (f"call{number:05}" for number in range(1, 100_000))
+        wanted = next(number for number in numbers if number not in used)
+    used.add(wanted)
+    return wanted
+
+
+def _add_call(
+    turn: Message, call: Mapping[str, Any], call_id: str, extras: Mapping[str, Any]
+) -> None:
+    function = {"name": call["name"], "arguments": call["arguments"]}
+    turn.setdefault("tool_calls", []).append(
+        {
+            **extras,
+            "id": call_id,
+            "type": "function",
+            "function": {**(extras.get("function") or {}), **function},
+        }
+    )
+
+
+def _put_thinking_first(turn: Message) -> None:
+    """Thoughts that came as a part of the content go back as one."""
+    content = turn["content"]
+    if turn["role"] == "assistant" and isinstance(turn.get("thinking_part"), str):
+        thought = {"type": "text", "text": turn.pop("thinking_part")}
+        turn["content"] = [
+            {"type": "thinking", "thinking": [thought]},
+            {"type": "text", "text": content},
+        ]
 
 
 def _text(message: Mapping[str, Any]) -> str:
@@ -134,37 +202,59 @@ def cut_to(
 ) -> list[Message]:
     """The messages without the oldest exchanges that do not fit in `limit` tokens.
 
-    The last exchange is never cut: if it does not fit by itself, that is an error
-    which people are told.
+    Of the last exchange the question and the newest results always stay; the older
+    results are shortened if need be. Raises AgentError where that does not do.
     """
     head = [message for message in messages[:1] if message["role"] == "system"]
     turns: list[list[Message]] = []
     for message in messages[len(head) :]:
-        if message["role"] == "user" or not turns:
+        if _is_question(message) or not turns:
             turns.append([])
         turns[-1].append(message)
     left = limit * ANSWER - _cost(head)
     if tools:
         left -= estimate_tokens(json.dumps(list(tools)))
-    kept: list[Message] = []
-    for number, turn in enumerate(reversed(turns)):
+    kept = _shortened(turns.pop(), left) if turns else []
+    left -= _cost(kept)
+    for turn in reversed(turns):
         left -= _cost(turn)
         if left < 0:
-            if number == 0:
-                raise AgentError(
-                    "model_error",
-                    "This message, with what was found out about it, is too long for "
-                    "the model. Please shorten it or ask for less at once.",
-                )
             break
         kept[:0] = turn
     return head + kept
 
 
+def _is_question(message: Mapping[str, Any]) -> bool:
+    """Whether an exchange begins here."""
+    is_site = (message.get("extra") or {}).get("goes_on")
+    return message["role"] == "user" and not is_site
+
+
+def _shortened(turn: list[Message], left: float) -> list[Message]:
+    """The exchange, with as many older results shortened as it takes to fit."""
+    kept = list(turn)
+    newest = max((i for i, m in enumerate(turn) if m["role"] == "assistant"), default=0)
+    older = (i for i, m in enumerate(turn) if m["role"] == "function" and i < newest)
+    while _cost(kept) > left:
+        number = next(older, None)
+        if number is None:
+            raise AgentError(
+                "model_error",
+                "This message, with what was found out about it, is too long for "
+                "the model. Please shorten it or ask for less at once.",
+            )
+        text = _text(kept[number])
+        short = f"{text[:SHORT]}\n… ({len(text) - SHORT} more characters left out)"
+        if len(short) < len(text):
+            kept[number] = {**kept[number], "content": short}
+    return kept
+
+
 def _cost(messages: Iterable[Message]) -> int:
     total = 0
     for message in messages:
-        total += OVERHEAD + estimate_tokens(message["content"])
-        if "tool_calls" in message:
-            total += estimate_tokens(json.dumps(message["tool_calls"]))
+        total += OVERHEAD + estimate_tokens(_text(message))
+        for field in ("function_call", "reasoning_content"):
+            if message.get(field):
+                total += estimate_tokens(json.dumps(message[field]))
     return total

@@ -11,7 +11,7 @@ from qwen_agent.llm.function_calling import BaseFnCallModel
 from qwen_agent.llm.schema import FunctionCall, Message
 from qwen_agent.tools.base import TOOL_REGISTRY, BaseTool
 
-from chat.agents.model.rounds import Round
+from chat.agents.model.rounds import Round, arguments_text
 from chat.agents.qwen.context import Owner, current
 from chat.agents.tools.base import Tool, ToolError
 
@@ -50,17 +50,22 @@ class SiteModel(BaseFnCallModel):  # type: ignore[misc]  # the library has no ty
         del stream, delta_stream
         agent = current.agent
         assert agent is not None  # noqa: S101 - the thread is working on a run
-        functions = functions or []
-        if agent.text_protocol and functions:
-            lang = (extra_generate_cfg or {}).get("lang", "en")
-            messages = self._preprocess_messages(
-                messages, lang=lang, generate_cfg={}, functions=functions
+        lang = (extra_generate_cfg or {}).get("lang", "en")
+
+        def as_text(plain: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            texts = self._preprocess_messages(
+                [Message(**message) for message in plain],
+                lang=lang,
+                generate_cfg={},
+                functions=functions,
             )
+            return [message.model_dump() for message in texts]
+
         plain = [
             message if isinstance(message, dict) else message.model_dump()
             for message in messages
         ]
-        yield _messages_of(agent.ask_model(plain, functions))
+        yield _messages_of(agent.ask_model(plain, functions or [], as_text))
 
     def _chat_stream(self, *_: Any, **__: Any) -> Iterator[list[Message]]:
         raise NotImplementedError
@@ -99,17 +104,23 @@ def tool_names() -> set[str]:
 
 
 def _messages_of(said: Round) -> list[Message]:
-    """What the model said, as the library takes it: each call in its own message."""
+    """What the model said, as the library takes it: each call in its own message.
+
+    The first carries what goes back to the server beside text and calls.
+    """
     messages = []
     if said.said or not said.calls:
         messages.append(Message("assistant", said.said))
     for call in said.calls:
-        arguments = call.text if call.arguments is not None else "{}"
+        arguments = arguments_text(call.text, call.arguments)
         message = Message(
             "assistant",
             "",
             function_call=FunctionCall(call.name, arguments),
-            extra={"function_id": call.call_id},
+            extra={"function_id": call.call_id, "call": dict(call.extras)},
         )
         messages.append(message)
+    if said.calls:
+        messages[0].reasoning_content = said.reasoning_text or None
+        messages[0].extra = {**(messages[0].extra or {}), "message": dict(said.extras)}
     return messages

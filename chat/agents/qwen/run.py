@@ -1,40 +1,60 @@
 """One run of the library: what happens on the event loop while a thread decides.
 
 The thread asks for a model round or a tool call and gets the finished result; what
-happens meanwhile is told to the run's consumer directly from the event loop.
+happens meanwhile is told to the run's sink directly from the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError
 from itertools import count
 from typing import Any, Final, TypeVar
 
 from chat.agents.base import (
     AgentError,
-    AgentEvent,
+    CutCause,
     Failure,
-    PartFinished,
-    PartGrew,
-    PartStarted,
-    RoundEnded,
     RunEnded,
+    RunSink,
     Usage,
 )
+from chat.agents.model import errors
 from chat.agents.model.client import ChatModel, ChatRequest
 from chat.agents.model.rounds import Call, Round
+from chat.agents.model.textcalls import Tools
 from chat.agents.tools.base import ToolError
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MAX_EVENTS: Final = 2000  # that the consumer may be behind; then the model waits
 MAX_RESULT: Final = 32_000  # characters of a tool's result that are kept
+MAX_CALL_ID: Final = 100  # characters of a server's id that can be kept
+MAX_REPEATS: Final = 3  # times the same call in a row, where calls are text
+
+# What servers say of an answer that is not whole, and why; any other reason is whole.
+CUT: Final[dict[str | None, CutCause]] = {
+    None: "ended",
+    "length": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
+    "content_filter": "filter",
+    "safety": "filter",
+    "recitation": "filter",
+    "prohibited_content": "filter",
+    "sensitive": "filter",
+    "guardrail_intervened": "filter",
+}
+BROKEN: Final = frozenset(
+    {"error", "abort", "aborted", "cancelled", "network_error"}
+    | {"insufficient_system_resource", "malformed_function_call"}
+)
 
 
 class RunClosed(Exception):  # noqa: N818 - a state, not an error
@@ -45,56 +65,47 @@ class OutOfRounds(Exception):  # noqa: N818 - an end, not an error
     """The model has had all the rounds it may have."""
 
 
+class AnswerCut(Exception):  # noqa: N818 - an end, not an error
+    """The model's answer is not whole."""
+
+    def __init__(self, cause: CutCause) -> None:
+        super().__init__(cause)
+        self.cause: CutCause = cause
+
+
 class LibraryRun:
-    """The events of one run, and the tasks that make them."""
+    """What one run does on the event loop, and the tasks that do it."""
 
     def __init__(
         self,
         model: ChatModel,
+        sink: RunSink,
         *,
         first_round: int,
         max_rounds: int,
         text_protocol: bool,
+        thinking: bool,
+        used_ids: set[str],
     ) -> None:
         self.loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[RunEnded] = self.loop.create_future()
         self.calls: deque[Call] = deque()  # decided on in this round, not yet made
+        self.reasoning_fields: list[str] = []  # in which the server's thoughts came
+        self.thinking = thinking
         self._model = model
+        self._sink = sink
         self._text_protocol = text_protocol
         self._iteration = first_round - 1
         self._last_iteration = self._iteration + max_rounds
-        self._parts = count()
-        self._events: deque[AgentEvent | asyncio.Event] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._room: asyncio.Event | None = None
+        self._ids = used_ids
+        self._fresh_ids = count(1)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._promises: set[Future[Any]] = set()
         self._usage = (0, 0)
         self._answered = False
-        self._finish_reason: str | None = None
-        self._over = False
+        self._last_call: tuple[str, str] | None = None
+        self._repeats = 0
         self.closed = False
-
-    # ---- for the consumer
-
-    async def events(self) -> AsyncGenerator[AgentEvent]:
-        """What happens, until the run has ended: many events per wake-up."""
-        events = self._events
-        while True:
-            while events:
-                event = events.popleft()
-                if event.__class__ is asyncio.Event:
-                    event.set()  # the consumer has come back from all before this
-                    continue
-                yield event  # type: ignore[misc]  # what is no barrier is an event
-            if self._room is not None:
-                self._room.set()
-            if self._over:
-                return
-            self._waiter = self.loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
 
     def prepare(self) -> None:
         """Let the model get ready while the thread does."""
@@ -130,39 +141,32 @@ class LibraryRun:
 
     # ---- on the event loop
 
-    def emit(self, event: AgentEvent) -> None:
-        """Tell the consumer."""
-        self._events.append(event)
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    async def model_round(self, request: ChatRequest) -> Round:
+    async def model_round(self, request: ChatRequest, tools: Tools) -> Round:
         """Ask the model once, showing its answer as it comes."""
         if self._iteration >= self._last_iteration:
             raise OutOfRounds
         self._iteration += 1
         said = Round(
-            self.emit,
-            self._parts,
+            self._sink,
             self._iteration,
             text_protocol=self._text_protocol,
+            tools=tools,
+            name_call=self._name_call,
         )
         try:
-            completion = await self._model.stream(request, said, self._wait_for_room)
-        except AgentError:
+            completion = await self._model.stream(request, said, self._sink)
+        except Exception:
             said.abort("error")
             raise
+        self._count(completion.input_tokens, completion.output_tokens)
+        self._check_whole(said, completion.finish_reason)
         said.finish()
+        said.extras = completion.extras
+        if said.reasoning_text:
+            self.reasoning_fields = list(completion.reasoning_fields)
+        self._check_repeats(said.calls)
         self.calls.extend(said.calls)
         self._answered = bool(said.answer.strip()) and not said.calls
-        self._finish_reason = completion.finish_reason
-        self._usage = (
-            self._usage[0] + completion.input_tokens,
-            self._usage[1] + completion.output_tokens,
-        )
-        if any(self._usage):
-            self.emit(RoundEnded(Usage(*self._usage)))
         return said
 
     async def tool_call(
@@ -174,42 +178,67 @@ class LibraryRun:
     ) -> str:
         """Make a call of the model; the text is for the model, errors and all.
 
-        The tool is called only after the consumer came back from the beginning of
-        the `tool_result` part, when that is stored.
+        The tool is called only when the beginning of the `tool_result` part is stored.
         """
-        part = next(self._parts)
-        self.emit(
-            PartStarted(
-                part,
-                "tool_result",
-                iteration or self._iteration,
-                call.name,
-                call.call_id,
-            )
+        part = self._sink.start(
+            "tool_result", iteration or self._iteration, call.name, call.call_id
         )
-        stored = asyncio.Event()
-        self._events.append(stored)
-        await stored.wait()
+        await self._sink.committed()
         try:
             text = _shortened(await _invoke(call, invoke, limit))
         except ToolError as error:
             text = str(error)
-            self.emit(PartGrew(part, text))
-            self.emit(PartFinished(part, "error"))
+            part.grow(text)
+            part.finish("error")
             return f"Error: {text}"
         if text:
-            self.emit(PartGrew(part, text))
-        self.emit(PartFinished(part))
+            part.grow(text)
+        part.finish()
         return text
 
-    def _wait_for_room(self) -> Awaitable[None] | None:
-        """What the model has to wait for, where the consumer is far behind."""
-        return self._consumed() if len(self._events) > MAX_EVENTS else None
+    def _name_call(self, wanted: str) -> str:
+        """An id for a call: the server's own, if it can be told from all others.
 
-    async def _consumed(self) -> None:
-        self._room = asyncio.Event()
-        await self._room.wait()
-        self._room = None
+        Else one of nine letters and digits, which every server takes.
+        """
+        if not wanted or wanted in self._ids or len(wanted) > MAX_CALL_ID:
+            fresh = (f"call{number:05}" for number in self._fresh_ids)
+            wanted = next(each for each in fresh if each not in self._ids)
+        self._ids.add(wanted)
+        return wanted
+
+    def _count(self, given: int, written: int) -> None:
+        self._usage = (self._usage[0] + given, self._usage[1] + written)
+        if any(self._usage):
+            self._sink.count(Usage(*self._usage))
+
+    @staticmethod
+    def _check_whole(said: Round, reason: str | None) -> None:
+        """Raise where half of an answer would be taken for a whole one."""
+        low = None if reason is None else reason.lower()
+        if low in BROKEN:
+            said.abort("error")
+            raise errors.failed(started=True)
+        if low in CUT:
+            said.abort("stopped")
+            if CUT[low] == "filter" and not said.started:
+                raise errors.filtered()
+            raise AnswerCut(CUT[low])
+
+    def _check_repeats(self, calls: list[Call]) -> None:
+        """Raise where a model that writes its calls as text goes round in circles."""
+        for call in calls if self._text_protocol else ():
+            same = (call.name, json.dumps(call.arguments, sort_keys=True) or call.text)
+            self._repeats = self._repeats + 1 if same == self._last_call else 1
+            self._last_call = same
+            if self._repeats == MAX_REPEATS:
+                raise AgentError(
+                    "model_error",
+                    f"The model asked for the same call of “{call.name[:60]}” "
+                    f"{MAX_REPEATS} times in a row, so it was stopped. Please try "
+                    "again, or put the question differently.",
+                    retryable=True,
+                )
 
     def _undertake(
         self, work: Callable[[], Coroutine[Any, Any, T]], promise: Future[T]
@@ -234,48 +263,38 @@ class LibraryRun:
         task.add_done_callback(settle)
 
     def _end(self, error: BaseException | None) -> None:
-        if self.closed or self._over:
+        if self.closed or self.ended.done():
             return
-        self._over = True
         usage = Usage(*self._usage) if any(self._usage) else None
+        self.ended.set_result(self._ending(error, usage))
+
+    def _ending(self, error: BaseException | None, usage: Usage | None) -> RunEnded:
         match error:
             case None if self._answered:
-                self.emit(RunEnded("answered", usage))
+                return RunEnded("answered", usage)
             case None:
-                self.emit(RunEnded("failed", usage, self._no_answer()))
+                return RunEnded("failed", usage, NO_ANSWER)
+            case AnswerCut():
+                return RunEnded("cut", usage, cause=error.cause)
             case OutOfRounds():
-                self.emit(RunEnded("max_iterations", usage))
+                return RunEnded("max_iterations", usage)
             case AgentError():
-                self.emit(RunEnded("failed", usage, error.failure))
+                return RunEnded("failed", usage, error.failure)
             case _:
                 logger.error("an agent's run failed", exc_info=error)
-                failure = Failure(
-                    "internal",
-                    "Something went wrong on the site. Please try again.",
-                    retryable=True,
-                )
-                self.emit(RunEnded("failed", usage, failure))
+                return RunEnded("failed", usage, INTERNAL)
 
-    def _no_answer(self) -> Failure:
-        if self._finish_reason == "length":
-            return Failure(
-                "model_error",
-                "The model used up all the text it may write before it came to an "
-                "answer. Please try again, or ask for less at once.",
-                retryable=True,
-            )
-        if self._finish_reason == "content_filter":
-            return Failure(
-                "model_error",
-                "The model's provider withheld the answer (content filter). Please "
-                "put the question differently.",
-                retryable=False,
-            )
-        return Failure(
-            "model_error",
-            "The model ended without an answer. Please try again.",
-            retryable=True,
-        )
+
+INTERNAL: Final = Failure(
+    "internal",
+    "Something went wrong on the site. Please try again.",
+    retryable=True,
+)
+NO_ANSWER: Final = Failure(
+    "model_error",
+    "The model ended without an answer. Please try again.",
+    retryable=True,
+)
 
 
 async def _invoke(

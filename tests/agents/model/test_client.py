@@ -108,6 +108,16 @@ async def test_an_error_in_place_of_the_first_token_is_retried(ask: Any) -> None
     assert recorder.said == "Now it works."
 
 
+async def test_a_stream_that_just_ends_is_told_apart_from_a_whole_one(ask: Any) -> None:
+    recorder, completion, _ = await ask("closed")
+    assert recorder.said
+    assert completion.finish_reason is None
+    _, completion, _ = await ask("no-finish")
+    assert completion.finish_reason is None
+    _, completion, _ = await ask("no-done")
+    assert completion.finish_reason == "stop"
+
+
 @pytest.mark.parametrize(
     ("scenario", "code", "retryable", "requests", "words"),
     [
@@ -116,7 +126,6 @@ async def test_an_error_in_place_of_the_first_token_is_retried(ask: Any) -> None
         ("busy-long", "model_unavailable", True, 1, "3600 seconds"),
         ("broken", "model_unavailable", True, 4, "(500)"),
         ("cut", "model_error", True, 1, "middle"),
-        ("closed", "model_error", True, 1, "middle"),
         ("error-middle", "model_error", True, 1, "middle"),
     ],
 )
@@ -177,18 +186,20 @@ async def test_nothing_is_taken_from_the_model_while_there_is_no_room(
     gate = asyncio.Event()
     asked = 0
 
-    async def wait() -> None:
-        await gate.wait()
+    class Full:
+        @property
+        def crowded(self) -> bool:
+            nonlocal asked
+            asked += 1
+            return not gate.is_set()
 
-    def room() -> Any:
-        nonlocal asked
-        asked += 1
-        return None if gate.is_set() else wait()
+        async def committed(self) -> None:
+            await gate.wait()
 
     recorder = Recorder()
     text = "[stream tokens=100 rate=400]"
     request = ChatRequest([{"role": "user", "content": text}])
-    asking = asyncio.create_task(client.stream(request, recorder, room))
+    asking = asyncio.create_task(client.stream(request, recorder, Full()))
     await eventually(lambda: model_server.requests()[-1:] and asked)
     await eventually(lambda: model_server.requests()[-1]["tokens"] == 100)
     assert len(recorder.said.split()) < 100

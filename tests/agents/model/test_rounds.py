@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from itertools import count
 
 from hypothesis import given, strategies as st
 
-from chat.agents.base import AgentEvent, RunEnded
+from chat.agents.model.fields import CallDelta
 from chat.agents.model.rounds import Round
-from tests.agents.fold import Told, listen
+from tests.agents.fold import Sink
 
 OF_A_CALL = st.sampled_from(['{"a": 1}', '{"b": {"c": "}"}}', "{}", "not json", ""])
 
@@ -23,36 +22,28 @@ SAID = st.lists(
 )
 
 
-async def fold(events: list[AgentEvent]) -> Told:
-    async def stream() -> object:
-        for event in [*events, RunEnded("answered")]:
-            yield event
-
-    return await listen(stream())  # type: ignore[arg-type]  # an async generator
-
-
 @given(said=SAID, arguments=st.lists(OF_A_CALL, min_size=4, max_size=4))
-async def test_whatever_a_model_says_makes_well_formed_parts(
+def test_whatever_a_model_says_makes_well_formed_parts(
     said: list[tuple[str, str | int]], arguments: list[str]
 ) -> None:
-    events: list[AgentEvent] = []
-    round_ = Round(events.append, count(), 1)
+    sink = Sink()
+    round_ = Round(sink, 1)
     rest = dict(enumerate(arguments))
     named: set[int] = set()
     for kind, what in said:
         if isinstance(what, int):
             name = "" if what in named else f"tool{what}"
             named.add(what)
-            round_.call(what, name, rest[what][:3])
+            round_.call(CallDelta(name, rest[what][:3], what))
             rest[what] = rest[what][3:]
         elif kind == "text":
             round_.text(what)
         else:
             round_.reasoning(what)
     for key in sorted(named):
-        round_.call(key, "", rest[key])
+        round_.call(CallDelta("", rest[key], key))
     round_.finish()
-    told = await fold(events)
+    told = sink.told
 
     # Calls: each once, whole, in the order in which they began.
     started = list(dict.fromkeys(what for _, what in said if isinstance(what, int)))
@@ -81,32 +72,32 @@ def bare(text: str) -> str:
     return "".join(text.split())
 
 
-async def test_a_broken_off_round_closes_its_part() -> None:
-    events: list[AgentEvent] = []
-    round_ = Round(events.append, count(), 1)
-    round_.call(0, "tool", '{"a"')
-    round_.call(1, "other", "{}")
+def test_a_broken_off_round_closes_its_part() -> None:
+    sink = Sink()
+    round_ = Round(sink, 1)
+    round_.call(CallDelta("tool", '{"a"', 0))
+    round_.call(CallDelta("other", "{}", 1))
     round_.abort("error")
-    told = await fold(events)
+    told = sink.told
     assert [part.status for part in told.parts] == ["error"]
 
 
-async def test_a_remark_followed_by_thoughts_only_is_the_answer() -> None:
-    events: list[AgentEvent] = []
-    round_ = Round(events.append, count(), 1)
+def test_a_remark_followed_by_thoughts_only_is_the_answer() -> None:
+    sink = Sink()
+    round_ = Round(sink, 1)
     round_.text("It is so.")
     round_.reasoning("Was that right?")
     round_.finish()
-    told = await fold(events)
+    told = sink.told
     assert told.types == ["thought", "thought", "final_answer"]
     assert told.answer == "It is so."
 
 
-async def test_a_call_in_text_that_is_no_json_is_still_a_call() -> None:
-    events: list[AgentEvent] = []
-    round_ = Round(events.append, count(), 1, text_protocol=True)
+def test_a_call_in_text_that_is_no_json_is_still_a_call() -> None:
+    sink = Sink()
+    round_ = Round(sink, 1, text_protocol=True)
     round_.text("<tool_call>{broken</tool_call>")
     round_.finish()
     assert [(call.name, call.arguments) for call in round_.calls] == [("unknown", None)]
-    told = await fold(events)
+    told = sink.told
     assert told.parts[0].content == "{broken"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from chat.agents.model.fields import CallDelta
 from chat.agents.model.sse import EventReader, StreamError
 
 
@@ -18,7 +19,7 @@ class Recorder:
     def __init__(self) -> None:
         self.said = ""
         self.thought = ""
-        self.calls: dict[int, list[str]] = {}
+        self.calls: list[CallDelta] = []
 
     def text(self, text: str) -> None:
         self.said += text
@@ -26,10 +27,8 @@ class Recorder:
     def reasoning(self, text: str) -> None:
         self.thought += text
 
-    def call(self, key: int, name: str, arguments: str) -> None:
-        call = self.calls.setdefault(key, ["", ""])
-        call[0] += name
-        call[1] += arguments
+    def call(self, delta: CallDelta) -> None:
+        self.calls.append(delta)
 
 
 def event(delta: dict[str, Any]) -> bytes:
@@ -106,57 +105,12 @@ def test_a_last_line_without_an_end_is_read() -> None:
     [
         b"data: {broken\n\n",
         b"data: {broken",
-        b'data: {"choices": 7}\n\n',
         b'data: {"error": {"message": "out of memory"}}\n\n',
     ],
 )
 def test_what_no_client_can_read_is_an_error(data: bytes) -> None:
     with pytest.raises(StreamError):
         read(data)
-
-
-def call(index: int | None, id_: str | None, name: str | None, args: Any) -> bytes:
-    delta: dict[str, Any] = {"function": {"name": name, "arguments": args}}
-    if index is not None:
-        delta["index"] = index
-    if id_ is not None:
-        delta["id"] = id_
-    return event({"tool_calls": [delta]})
-
-
-def test_calls_are_told_apart_by_index() -> None:
-    recorder = read(
-        call(0, "a", "one", None),
-        call(1, "b", "two", ""),
-        call(0, None, None, '{"x"'),
-        call(1, None, None, "{}"),
-        call(0, None, None, ":1}"),
-    )
-    assert recorder.calls == {0: ["one", '{"x":1}'], 1: ["two", "{}"]}
-
-
-def test_calls_are_told_apart_by_id_where_the_index_is_always_the_same() -> None:
-    recorder = read(call(0, "a", "one", "{}"), call(0, "b", "two", "{}"))
-    assert recorder.calls == {0: ["one", "{}"], 1: ["two", "{}"]}
-
-
-def test_a_call_whose_id_is_repeated_with_every_piece_is_one_call() -> None:
-    recorder = read(call(0, "a", "one", "{"), call(0, "a", None, "}"))
-    assert recorder.calls == {0: ["one", "{}"]}
-
-
-def test_calls_without_index_and_id_begin_with_a_name() -> None:
-    recorder = read(
-        call(None, None, "one", "{"),
-        call(None, None, None, "}"),
-        call(None, None, "two", "{}"),
-    )
-    assert recorder.calls == {0: ["one", "{}"], 1: ["two", "{}"]}
-
-
-def test_arguments_may_be_an_object() -> None:
-    recorder = read(call(0, "a", "one", {"x": "ü"}))
-    assert recorder.calls == {0: ["one", '{"x": "ü"}']}
 
 
 def test_reasoning_and_content_of_one_delta_are_both_kept() -> None:

@@ -114,7 +114,7 @@ async def test_a_remark_before_a_call_becomes_a_thought(make: Make) -> None:
     use, result = told.parts[2:4]
     assert use.tool_input == {"expression": "23 * 47"}
     assert result.content == "1081"
-    assert use.call_id == result.call_id == "call_1_1"
+    assert use.call_id == result.call_id == "abc"  # as the server named it
     assert use.tool_name == result.tool_name == "calculator"
     assert [part.iteration for part in told.parts] == [1, 1, 1, 1, 2, 2]
     assert told.answer == "23 * 47 is 1081."
@@ -164,7 +164,7 @@ async def test_interleaved_calls_are_shown_one_after_the_other(make: Make) -> No
         {"expression": "6*7"},
         {"timezone": "Asia/Tokyo"},
     ]
-    assert [p.call_id for p in told.parts[:4]] == ["call_1_1", "call_1_2"] * 2
+    assert [p.call_id for p in told.parts[:4]] == ["a", "b"] * 2
 
 
 async def test_text_around_calls_is_thought(make: Make) -> None:
@@ -220,9 +220,15 @@ async def test_more_rounds_than_the_library_allows_are_possible(make: Make) -> N
     assert told.types == ["tool_use", "tool_result"] * 25
 
 
-@pytest.mark.parametrize("scenario", ["empty", "thought-only"])
-async def test_an_answer_without_text_is_a_failure(make: Make, scenario: str) -> None:
-    told = await play(make(), f"[scenario {scenario}]", [])
+async def test_a_thought_that_used_up_all_tokens_is_a_cut_answer(make: Make) -> None:
+    told = await play(make(), "[scenario thought-only]", [])
+    assert told.end is not None
+    assert (told.end.reason, told.end.cause) == ("cut", "length")
+    assert told.of("thought") == ["Hmm. Let me see."]
+
+
+async def test_an_answer_without_text_is_a_failure(make: Make) -> None:
+    told = await play(make(), "[scenario empty]", [])
     assert told.end is not None
     assert told.end.reason == "failed"
     assert told.end.error is not None
