@@ -23,6 +23,7 @@ step mypy
 step djlint templates --check --lint
 step npm run --silent lint
 step npm run --silent types
+step npm run --silent vendor -- --check
 step python manage.py makemigrations --check --dry-run
 step python manage.py check --fail-level WARNING
 step deploy_check

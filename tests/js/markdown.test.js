@@ -1,8 +1,15 @@
 import "./page.js";
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
+import original from "highlight.js";
 import { seeded } from "./fakes.js";
+import { treesOf } from "./trees.js";
 
+const { NodeEmitter } = await import(
+  "../../static/chat/js/view/markdown/code_nodes.js"
+);
+const { default: hljs } = await import("../../static/chat/vendor/highlight.js");
 const { MarkdownStream } = await import("../../static/chat/js/view/markdown/stream.js");
 const { markdownNodes } = await import("../../static/chat/js/view/markdown/nodes.js");
 
@@ -63,9 +70,13 @@ Costs $5 and $6, or \\(y\\).
 The [ref] end\r
 with CRLF`;
 
-/** @param {HTMLElement} root */
-const shown = (root) =>
-  root.innerHTML.replace(/<div class="md-live">([\s\S]*)<\/div>$/, "$1");
+/** @param {HTMLElement} root of a stream: what it shows, without its own wrappers */
+function shown(root) {
+  for (const wrapper of root.querySelectorAll(".md-chunk, .md-live")) {
+    wrapper.replaceWith(...wrapper.childNodes);
+  }
+  return root.innerHTML;
+}
 
 /** @param {string} text */
 function atOnce(text) {
@@ -92,6 +103,75 @@ test("however the text comes in pieces, it ends as when it comes at once", () =>
     assert.equal(inPieces(SAMPLE, seeded(seed)), whole, `seed ${seed}`);
   }
 });
+
+/** @param {string} text */
+const html = (text) => {
+  const root = document.createElement("div");
+  root.append(...markdownNodes(text));
+  return root;
+};
+
+/** @param {string} name */
+async function contract(name) {
+  const file = new URL(`../contract/markdown/${name}.json`, import.meta.url);
+  return JSON.parse(await readFile(file, "utf8"));
+}
+
+/** @type {{ kind: string, text: string, html: string }[]} */
+const CASES = await contract("cases");
+/** @type {string[]} */
+const FRAGMENTS = await contract("fragments");
+
+test("each text is shown as the contract says", () => {
+  for (const { kind, text, html: expected } of CASES) {
+    const right = document.createElement("div");
+    right.innerHTML = expected.replaceAll(' disabled=""', "");
+    const trees = treesOf(html(text).childNodes);
+    assert.deepEqual(trees, treesOf(right.childNodes), `${kind}: ${text}`);
+  }
+});
+
+test("whatever the text, character by character it ends as when it comes at once", () => {
+  const random = seeded(16);
+  const texts = CASES.map(({ text }) => text);
+  for (let count = 0; count < 250; count += 1) texts.push(randomText(random));
+  for (const text of texts) {
+    const root = document.createElement("div");
+    const stream = new MarkdownStream(root, () => 0);
+    for (let at = 1; at <= text.length; at += 1)
+      stream.update(text.slice(0, at), false);
+    while (!stream.update(text, true));
+    assert.equal(shown(root), html(text).innerHTML, JSON.stringify(text));
+  }
+});
+
+/** @param {() => number} random */
+function randomText(random) {
+  const length = [3, 6, 12, 30][Math.floor(random() * 4)] ?? 3;
+  const pick = () => FRAGMENTS[Math.floor(random() * FRAGMENTS.length)] ?? "";
+  return Array.from({ length }, pick).join("");
+}
+
+for (const opener of ["$$\n", "\\[\n", "words $$ and\n", "words \\[ and\n"]) {
+  test(`an open formula holds the text back, but not for ever: ${opener.trim()}`, () => {
+    const items = Array.from({ length: 800 }, (_, index) => `- item ${index}\n`);
+    const end = opener.includes("$") ? "$$\n\nend\n" : "\\]\n\nend\n";
+    for (const lines of [items.slice(0, 50), items]) {
+      const text = `before\n\n${opener}${lines.join("")}${end}`;
+      assert.equal(inSteps(text, 2_000), html(text).innerHTML);
+    }
+  });
+}
+
+/** @param {string} text @param {number} step */
+function inSteps(text, step) {
+  const root = document.createElement("div");
+  const stream = new MarkdownStream(root, () => 0);
+  for (let at = step; at < text.length; at += step)
+    stream.update(text.slice(0, at), false);
+  while (!stream.update(text, true));
+  return shown(root);
+}
 
 test("a finished block is never touched again", () => {
   const root = document.createElement("div");
@@ -134,13 +214,6 @@ test("between readings it rests four times as long as they took", () => {
   time += 20;
   assert.equal(stream.update("a b", false), true);
 });
-
-/** @param {string} text */
-const html = (text) => {
-  const root = document.createElement("div");
-  root.append(...markdownNodes(text));
-  return root;
-};
 
 const HOSTILE = [
   "<script>alert(1)</script>",
@@ -204,7 +277,7 @@ test("a long table shows its first rows and how many more", () => {
 
 test("a line of 1 MB is shown as it is, in good time", () => {
   const start = performance.now();
-  const text = "*a* [b](c ".repeat(100_000);
+  const text = "*a* [b](c ".repeat(100_000).trimEnd();
   const root = html(text);
   assert.equal(root.textContent, text);
   assert.ok(performance.now() - start < 2_000);
@@ -235,3 +308,32 @@ test("each block is written in the direction of its own language", () => {
   const directed = [...shown.querySelectorAll("[dir=auto]")].map((e) => e.tagName);
   assert.deepEqual(directed, ["P", "UL", "BLOCKQUOTE", "H3"]);
 });
+
+test("code in colour is the same text, with the highlighter's own classes", () => {
+  const code =
+    'class A extends B {\n  /** <b> & */ f(x) { return /[a-z]+/ + "</script>"; }\n}';
+  const { value } = original.highlight(code, { language: "javascript" });
+  const right = document.createElement("div");
+  right.innerHTML = value;
+  hljs.configure({ __emitter: NodeEmitter });
+  const { _emitter, errorRaised } = hljs.highlight(code, { language: "javascript" });
+  assert.equal(errorRaised, undefined);
+  const { root } = /** @type {InstanceType<typeof NodeEmitter>} */ (_emitter);
+  assert.equal(root.textContent, code);
+  const trees = treesOf(root.childNodes);
+  assert.deepEqual(joinedTexts(trees), treesOf(right.childNodes));
+});
+
+/**
+ * @param {any[]} trees
+ * @returns {any[]}
+ */
+function joinedTexts(trees) {
+  const found = /** @type {any[]} */ ([]);
+  for (const tree of trees) {
+    if (typeof tree === "string" && typeof found.at(-1) === "string") {
+      found[found.length - 1] += tree;
+    } else found.push(Array.isArray(tree) ? joinedTexts(tree) : tree);
+  }
+  return found;
+}

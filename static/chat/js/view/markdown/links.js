@@ -1,54 +1,37 @@
 /**
- * Addresses. A link shows where it goes; a remote image is shown when asked for, since to
- * load it would tell its server what the answer says.
+ * Links and images. A link shows where it goes; a remote image is shown when asked for,
+ * since to load it would tell its server what the answer says.
  */
 
 import { button, h } from "../dom.js";
+import { saysWhere, targetOf } from "./grammar/addresses.js";
 
-const SCHEMES = new Set(["http:", "https:", "mailto:"]);
 const INLINE_IMAGE = /^data:image\/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]+$/;
-
-/**
- * The address, if it is one a person may be sent to.
- * @param {string} address
- */
-export function safeUrl(address) {
-  try {
-    const url = new URL(address);
-    return SCHEMES.has(url.protocol) ? url : null;
-  } catch {
-    return null;
-  }
-}
 
 /**
  * A link around `children`, or the children alone where the address is not safe.
  * @param {string} address
  * @param {Node[]} children
+ * @param {string} said what they say
  * @returns {HTMLElement}
  */
-export function link(address, children) {
-  const url = safeUrl(address);
-  if (!url) return h("span", { class: "no-link", title: address }, ...children);
-  if (children.some(isRemoteImage)) {
+export function link(address, children, said) {
+  const target = targetOf(address);
+  if (!target) return h("span", { class: "no-link", title: address }, ...children);
+  if (children.some(hasRemoteImage)) {
     // A button inside a link would be both: the link comes after it.
-    return h("span", {}, ...children, " ", link(address, []));
+    return h("span", {}, ...children, " ", link(address, [], ""));
   }
-  const anchor = h(
-    "a",
-    {
-      href: url.href,
-      target: "_blank",
-      rel: "noopener noreferrer nofollow",
-      title: url.href,
-    },
-    ...children,
-  );
-  const place = url.host || url.pathname;
-  if (!anchor.textContent?.includes(place)) {
-    anchor.append(h("span", { class: "link-place" }, ` ${place}`));
-  }
+  const { href, place } = target;
+  const rel = "noopener noreferrer nofollow";
+  const anchor = h("a", { href, target: "_blank", rel, title: href }, ...children);
+  if (!saysWhere(said, target)) anchor.append(placeNode(place));
   return anchor;
+}
+
+/** @param {string} place */
+function placeNode(place) {
+  return h("span", { class: "link-place", dir: "ltr" }, ` ${place}`);
 }
 
 /**
@@ -57,26 +40,29 @@ export function link(address, children) {
  */
 export function image(address, alt) {
   if (isInlineImage(address)) return h("img", { src: address, alt });
-  const url = safeUrl(address);
-  if (!url) return h("span", { class: "no-link", title: address }, alt || address);
+  const target = targetOf(address);
+  if (!target?.href.startsWith("http")) {
+    return h("span", { class: "no-link", title: address }, alt || address);
+  }
   const press = button("", "load-image", {
     class: "remote-image",
-    "data-address": url.href,
+    "data-address": target.href,
     "data-alt": alt,
     "aria-expanded": "false",
   });
   press.append(
     h("span", { "aria-hidden": "true" }, "🖼 "),
     h("span", {}, alt || "Image"),
-    h("span", { class: "link-place" }, ` ${url.href}`),
+    placeNode(target.href),
     h("span", { class: "remote-image__how" }, "Not loaded. Press to load"),
   );
   return press;
 }
 
 /** @param {Node} node */
-function isRemoteImage(node) {
-  return node instanceof HTMLElement && node.matches(".remote-image");
+function hasRemoteImage(node) {
+  if (!(node instanceof HTMLElement)) return false;
+  return node.matches(".remote-image") || node.querySelector(".remote-image") !== null;
 }
 
 /** @param {string} address */

@@ -1,17 +1,46 @@
 /**
- * Markdown's tokens as elements, built one by one: no HTML is ever parsed.
+ * Markdown's tokens as elements, built one by one: no HTML is ever parsed. Code and
+ * formulas are written from left to right, whatever the text around them.
  *
- * @import { Token, Tokens } from "../../../vendor/marked.js"
+ * The twin of chat/markdown/html.py.
+ *
+ * @import { Token } from "../../../vendor/markdown-it.js"
  */
 
 import { button, h } from "../dom.js";
-import { blocks, inside } from "./lexer.js";
+import { blocks, inside } from "./grammar/grammar.js";
 import { image, link } from "./links.js";
 import { tableNode } from "./table.js";
 
-/** A paragraph longer than this is shown as it is. */
-const PARAGRAPH_LIMIT = 30_000;
+/** Emphasis within emphasis; markers deeper than this are shown as they are. */
 const MAX_DEPTH = 24;
+const EMPHASIS = /^(?:strong|em|s)_/;
+const LANGUAGE_CHARS = 30;
+
+/** Tokens, read one after the other. */
+export class Reader {
+  #tokens;
+  #at = 0;
+
+  /** @param {Token[]} tokens */
+  constructor(tokens) {
+    this.#tokens = tokens;
+  }
+
+  next() {
+    this.#at += 1;
+    return this.#tokens[this.#at - 1];
+  }
+
+  /**
+   * The tokens up to the one that closes what was opened last; that one is skipped.
+   */
+  untilClosed() {
+    const start = this.#at;
+    for (let depth = 1; depth > 0; ) depth += this.next()?.nesting ?? -depth;
+    return this.#tokens.slice(start, this.#at - 1);
+  }
+}
 
 /**
  * The elements of some blocks. Each outermost one is written in the direction of its
@@ -20,9 +49,9 @@ const MAX_DEPTH = 24;
  * @returns {Node[]}
  */
 export function blockNodes(tokens) {
-  const nodes = nestedNodes(tokens, 0);
+  const nodes = nestedNodes(tokens);
   for (const node of nodes) {
-    if (node instanceof HTMLElement && !node.matches(".code, .formula")) {
+    if (node instanceof HTMLElement && !node.matches(".code, .formula, hr")) {
       node.dir = "auto";
     }
   }
@@ -31,54 +60,57 @@ export function blockNodes(tokens) {
 
 /**
  * @param {Token[]} tokens
- * @param {number} depth
  * @returns {Node[]}
  */
-function nestedNodes(tokens, depth) {
-  return tokens.flatMap((token) => blockNode(token, depth) ?? []);
+function nestedNodes(tokens) {
+  const reader = new Reader(tokens);
+  const nodes = [];
+  for (let token = reader.next(); token; token = reader.next()) {
+    const content = token.nesting > 0 ? reader.untilClosed() : [];
+    nodes.push(...(BLOCKS[token.type]?.(token, content) ?? []));
+  }
+  return nodes;
 }
 
-/**
- * @param {Token} token
- * @param {number} depth
- * @returns {Node | null}
- */
-function blockNode(token, depth) {
-  if (depth > MAX_DEPTH) return h("p", {}, token.raw);
-  return BLOCKS[token.type]?.(/** @type {any} */ (token), depth) ?? null;
-}
-
-/** @type {Record<string, (token: any, depth: number) => Node | null>} */
+/** @type {Record<string, (token: Token, content: Token[]) => Node[]>} */
 const BLOCKS = {
-  space: () => null,
-  hr: () => h("hr"),
-  paragraph: (token) => h("p", {}, ...inlineNodes(token.tokens)),
-  text: (token) => textBlock(token),
-  heading: (token) => headingNode(token),
-  code: (token) => codeNode(token.text, languageOf(token.lang)),
-  blockquote: (token, depth) =>
-    h("blockquote", {}, ...nestedNodes(token.tokens, depth + 1)),
-  list: (token, depth) => listNode(token, depth),
-  table: (token) => tableNode(token, inlineNodes),
-  blockMath: (token) => formulaNode(token.text, true),
+  hr: () => [h("hr")],
+  inline: (token) => inlineNodes(token),
+  paragraph_open: (token, content) =>
+    token.hidden ? nestedNodes(content) : [h("p", {}, ...nestedNodes(content))],
+  heading_open: (token, content) => [headingNode(token, content)],
+  code_block: (token) => [codeNode(withoutLastLineEnd(token.content), "")],
+  fence: (token) => [
+    codeNode(withoutLastLineEnd(token.content), languageOf(token.info)),
+  ],
+  formula: (token) => [formulaNode("div", token)],
+  blockquote_open: (_, content) => [h("blockquote", {}, ...nestedNodes(content))],
+  bullet_list_open: (_, content) => [h("ul", {}, ...nestedNodes(content))],
+  ordered_list_open: (token, content) => [
+    h("ol", { start: token.attrGet("start") }, ...nestedNodes(content)),
+  ],
+  list_item_open: (token, content) => [itemNode(token, content)],
+  table_open: (_, content) => [tableNode(content, inlineNodes)],
 };
-
-/** @param {Tokens.Text} token the text of a tight list's item */
-function textBlock(token) {
-  return h("span", {}, ...(token.tokens ? inlineNodes(token.tokens) : [token.text]));
-}
 
 /**
  * All of one level, under the question's: a model's own levels skip and start anywhere.
- * @param {Tokens.Heading} token
+ * @param {Token} token
+ * @param {Token[]} content
  */
-function headingNode(token) {
-  return h("h3", { "data-depth": token.depth }, ...inlineNodes(token.tokens));
+function headingNode({ tag }, content) {
+  return h("h3", { "data-depth": tag.slice(1) }, ...nestedNodes(content));
 }
 
-/** @param {string | undefined} info */
+/** @param {string} info */
 function languageOf(info) {
-  return (info ?? "").trim().split(/\s/)[0]?.toLowerCase().slice(0, 30) ?? "";
+  const word = /[^ \t]+/.exec(info)?.[0] ?? "";
+  return [...word.toLowerCase()].slice(0, LANGUAGE_CHARS).join("");
+}
+
+/** @param {string} text */
+function withoutLastLineEnd(text) {
+  return text.endsWith("\n") ? text.slice(0, -1) : text;
 }
 
 /**
@@ -89,7 +121,7 @@ function languageOf(info) {
 export function codeNode(text, language) {
   return h(
     "figure",
-    { class: "code", "data-language": language },
+    { class: "code", "data-language": language, dir: "ltr" },
     h(
       "figcaption",
       {},
@@ -101,79 +133,116 @@ export function codeNode(text, language) {
 }
 
 /**
- * @param {Tokens.List} token
- * @param {number} depth
+ * @param {Token} token
+ * @param {Token[]} content
  */
-function listNode(token, depth) {
-  const items = token.items.map((item) => itemNode(item, depth));
-  const start = token.ordered && token.start !== 1 ? token.start : undefined;
-  return token.ordered ? h("ol", { start }, ...items) : h("ul", {}, ...items);
-}
-
-/**
- * @param {Tokens.ListItem} item
- * @param {number} depth
- */
-function itemNode(item, depth) {
-  const children = nestedNodes(
-    item.tokens.filter((token) => token.type !== "checkbox"),
-    depth + 1,
-  );
-  if (!item.task) return h("li", {}, ...children);
-  const mark = h("span", { "aria-hidden": "true" }, item.checked ? "☑ " : "☐ ");
-  const said = item.checked ? "done: " : "to do: ";
-  const label = h("span", { class: "visually-hidden" }, said);
+function itemNode({ meta }, content) {
+  const children = nestedNodes(content);
+  if (!meta) return h("li", {}, ...children);
+  const mark = h("span", { "aria-hidden": "true" }, meta.isDone ? "☑ " : "☐ ");
+  const said = meta.isDone ? "done: " : "to do: ";
+  const label = h("span", { class: "only-read" }, said);
   return h("li", { class: "task" }, mark, label, ...children);
 }
 
 /**
- * @param {string} source
- * @param {boolean} isBlock
+ * @param {"div" | "span"} tag
+ * @param {Token} token
  */
-function formulaNode(source, isBlock) {
-  const tag = isBlock ? "div" : "span";
-  return h(tag, { class: "formula", "data-block": isBlock }, source);
+function formulaNode(tag, { content, meta }) {
+  const isBlock = meta?.isDisplay === true;
+  return h(tag, { class: "formula", "data-block": isBlock, dir: "ltr" }, content);
 }
 
 /**
  * The nodes of what is inside a paragraph, heading or cell.
- * @param {Token[] | undefined} tokens
- * @param {number} [depth]
+ * @param {Token} token
+ * @param {boolean} [isCell]
  * @returns {Node[]}
  */
-export function inlineNodes(tokens, depth = 0) {
-  return inside(tokens, PARAGRAPH_LIMIT).map((token) =>
-    depth > MAX_DEPTH
-      ? text(token.raw)
-      : (INLINES[token.type] ?? rawNode)(/** @type {any} */ (token), depth),
-  );
+export function inlineNodes(token, isCell = false) {
+  const tokens = inside(token, isCell);
+  return tokens ? inlinesOf(tokens, 0) : [textNode(token.content)];
 }
 
-/** @type {Record<string, (token: any, depth: number) => Node>} */
+/**
+ * @param {Token[]} tokens
+ * @param {number} depth
+ * @returns {Node[]}
+ */
+function inlinesOf(tokens, depth) {
+  const reader = new Reader(tokens);
+  /** @type {Node[]} */
+  const nodes = [];
+  for (let token = reader.next(); token; token = reader.next()) {
+    if (depth >= MAX_DEPTH && EMPHASIS.test(token.type)) {
+      nodes.push(textNode(token.markup));
+      continue;
+    }
+    const content = token.nesting > 0 ? reader.untilClosed() : [];
+    nodes.push(...(INLINES[token.type] ?? textOf)(token, content, depth + 1));
+  }
+  return joined(nodes);
+}
+
+/** @typedef {(token: Token, content: Token[], depth: number) => Node[]} Inline */
+
+/** @type {Inline} */
+const textOf = (token) => [textNode(token.content)];
+/** @type {Inline} */
+const lineBreak = () => [h("br"), textNode("\n")];
+
+/** @type {Record<string, Inline>} */
 const INLINES = {
-  text: (token, depth) =>
-    token.tokens
-      ? h("span", {}, ...inlineNodes(token.tokens, depth + 1))
-      : text(token.text),
-  escape: (token) => text(token.text),
-  strong: (token, depth) => h("strong", {}, ...inlineNodes(token.tokens, depth + 1)),
-  em: (token, depth) => h("em", {}, ...inlineNodes(token.tokens, depth + 1)),
-  del: (token, depth) => h("del", {}, ...inlineNodes(token.tokens, depth + 1)),
-  codespan: (token) => h("code", {}, token.text),
-  br: () => h("br"),
-  link: (token, depth) => link(token.href, inlineNodes(token.tokens, depth + 1)),
-  image: (token) => image(token.href, token.text),
-  inlineMath: (token) => formulaNode(token.text, false),
+  strong_open: (_, content, depth) => [h("strong", {}, ...inlinesOf(content, depth))],
+  em_open: (_, content, depth) => [h("em", {}, ...inlinesOf(content, depth))],
+  s_open: (_, content, depth) => [h("del", {}, ...inlinesOf(content, depth))],
+  code_inline: (token) => [h("code", { dir: "ltr" }, token.content)],
+  softbreak: lineBreak,
+  hardbreak: lineBreak,
+  formula: (token) => [formulaNode("span", token)],
+  image: (token) => [
+    image(String(token.attrGet("src") ?? ""), saidBy(token.children ?? [])),
+  ],
+  link_open: (token, content, depth) => {
+    const address = String(token.attrGet("href") ?? "");
+    return [link(address, inlinesOf(content, depth), saidBy(content))];
+  },
 };
 
-/** @param {Token} token */
-function rawNode(token) {
-  return text(token.raw);
+/**
+ * What some tokens say, without how it looks.
+ * @param {Token[]} tokens
+ * @returns {string}
+ */
+function saidBy(tokens) {
+  return tokens
+    .map(({ type, content, children }) => {
+      if (type === "image") return saidBy(children ?? []);
+      return type.endsWith("break") ? "\n" : content;
+    })
+    .join("");
 }
 
 /** @param {string} value */
-function text(value) {
+function textNode(value) {
   return document.createTextNode(value);
+}
+
+/**
+ * Neighbouring texts as one, empty ones left out.
+ * @param {Node[]} nodes
+ */
+function joined(nodes) {
+  /** @type {Node[]} */
+  const found = [];
+  for (const node of nodes) {
+    const last = found.at(-1);
+    if (!(node instanceof Text)) found.push(node);
+    else if (last instanceof Text) last.appendData(node.data);
+    else if (node.data !== "") found.push(node);
+  }
+  return found;
 }
 
 /**
@@ -181,5 +250,5 @@ function text(value) {
  * @param {string} source
  */
 export function markdownNodes(source) {
-  return blockNodes(blocks(source));
+  return blockNodes(blocks(source, false));
 }

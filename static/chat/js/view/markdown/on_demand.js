@@ -1,13 +1,26 @@
 /**
  * Code in colour and formulas set: their libraries load when first needed, and what is
  * shown meanwhile is the plain text.
+ *
+ * @import { DomTree } from "../../../vendor/katex.js"
  */
 
-import { byId, h } from "../dom.js";
-import { highlighted } from "./purify.js";
+import { byId } from "../dom.js";
+import { NodeEmitter } from "./code_nodes.js";
+import { FORMULA_LIMIT } from "./grammar/formulas.js";
 
 const CODE_LIMIT = 30_000;
-const FORMULA_LIMIT = 2_000;
+
+/**
+ * What a formula may cost before it is refused: tokens that TeX reads, its macros
+ * expanded, in so many milliseconds; then elements, and how deep they lie in each other.
+ * (KaTeX itself counts expansions alone, of which an honest `\\ne` takes five, and a bomb
+ * one for a thousand tokens. A page with 600 roots in each other crashes.)
+ */
+const MAX_TOKENS = 12_000;
+const MAX_TOKENS_MS = 50;
+const MAX_NODES = 4_500;
+const MAX_DEPTH = 320;
 
 /** Milliseconds of work after which something else gets its turn. */
 const SLICE_MS = 8;
@@ -61,8 +74,9 @@ async function highlightNow(code, language) {
   try {
     const { default: hljs } = await import("../../../vendor/highlight.js");
     if (!hljs.getLanguage(language)) return;
-    const { value } = hljs.highlight(text, { language, ignoreIllegals: true });
-    code.replaceChildren(highlighted(value));
+    hljs.configure({ __emitter: NodeEmitter });
+    const { _emitter } = hljs.highlight(text, { language, ignoreIllegals: true });
+    code.replaceChildren(/** @type {NodeEmitter} */ (_emitter).root);
   } catch {
     // Offline, say: plain code is fine.
   }
@@ -77,21 +91,53 @@ async function highlightNow(code, language) {
  */
 async function setFormulaNow(element, source, isBlock) {
   if (source.length > FORMULA_LIMIT) return;
-  const set = h("span");
   try {
     const { default: katex } = await import("../../../vendor/katex.js");
     await formulaStyle();
-    katex.render(source, set, {
+    const tree = katex.__renderToDomTree(source, {
       displayMode: isBlock,
       strict: "ignore",
       trust: false,
-      maxExpand: 200,
+      maxExpand: Number.POSITIVE_INFINITY,
       maxSize: 20,
+      macros: boundedMacros(),
     });
-    element.replaceChildren(...set.childNodes);
+    measure(tree, { nodes: 0 }, 0);
+    element.replaceChildren(tree.toNode());
   } catch {
     // No formula, or no library: the source is shown as it is.
   }
+}
+
+/**
+ * @param {DomTree} node
+ * @param {{ nodes: number }} count
+ * @param {number} depth
+ * @throws {RangeError} where it is too much
+ */
+function measure({ children = [] }, count, depth) {
+  count.nodes += 1;
+  if (count.nodes > MAX_NODES || depth > MAX_DEPTH) throw new RangeError("too large");
+  for (const child of children) measure(child, count, depth + 1);
+}
+
+/**
+ * Where a formula keeps the macros that it defines. KaTeX looks every token up here, so
+ * here its work is counted.
+ */
+function boundedMacros() {
+  const end = performance.now() + MAX_TOKENS_MS;
+  let tokens = 0;
+  /** @param {string} name */
+  const isDefined = (name) => {
+    tokens += 1;
+    if (tokens > MAX_TOKENS || performance.now() > end) {
+      throw new RangeError("The formula takes too long to set.");
+    }
+    return Object.hasOwn(macros, name);
+  };
+  const macros = Object.create({ hasOwnProperty: isDefined });
+  return macros;
 }
 
 /** @type {Promise<unknown> | undefined} */

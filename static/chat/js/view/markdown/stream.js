@@ -2,10 +2,10 @@
  * Markdown that grows. Finished blocks are parsed once and never touched again; only
  * the block at the end is read anew, and that at most a fifth of the time.
  *
- * @import { Token } from "../../../vendor/marked.js"
+ * @import { Token } from "../../../vendor/markdown-it.js"
  */
 
-import { blocks } from "./lexer.js";
+import { blocks, settledLine } from "./grammar/grammar.js";
 import { morphChildren } from "./morph.js";
 import { blockNodes } from "./nodes.js";
 import { highlight, setFormula } from "./on_demand.js";
@@ -49,7 +49,7 @@ export class MarkdownStream {
    * @param {boolean} isDone nothing will be added
    */
   update(text, isDone) {
-    text = withUnixLines(text);
+    text = normalized(text);
     if (!text.startsWith(this.#text)) this.#startOver();
     this.#text = text;
     const start = this.#now();
@@ -86,23 +86,28 @@ export class MarkdownStream {
   #readWindow(text, isDone) {
     const end = Math.min(text.length, this.#offset + this.#window);
     const tail = text.slice(this.#offset, end);
-    const tokens = blocks(tail);
-    if (end === text.length) {
-      const count = isDone ? tokens.length : finishedBlocks(tokens, tail);
-      this.#settle(tokens.slice(0, count));
-      morphChildren(this.#live, blockNodes(tokens.slice(count)));
+    const isLast = end === text.length;
+    const tokens = blocks(tail, !(isLast && isDone));
+    if (isLast && isDone) {
+      this.#live.replaceChildren();
+      this.#settle(tokens);
+      this.#offset = end;
       return true;
     }
-    const count = finishedBlocks(tokens, tail);
-    this.#settle(tokens.slice(0, count));
-    this.#window = count > 0 ? WINDOW : this.#window * 2;
-    return false;
+    const lines = lineStarts(tail);
+    const line = settledLine(tokens, lines.length - 1);
+    const isSettled = (/** @type {Token} */ { map }) => !map || map[0] < line;
+    const live = tokens.findIndex((token) => token.level === 0 && !isSettled(token));
+    this.#settle(tokens.slice(0, live));
+    this.#offset += lines[line] ?? 0;
+    this.#window = line > 0 ? WINDOW : this.#window * 2;
+    if (isLast) morphChildren(this.#live, blockNodes(tokens.slice(live)));
+    return isLast;
   }
 
   /** @param {Token[]} tokens */
   #settle(tokens) {
     if (tokens.length === 0) return;
-    for (const token of tokens) this.#offset += token.raw.length;
     this.#live.replaceChildren();
     for (const node of blockNodes(tokens)) {
       this.#chunk.append(node);
@@ -125,28 +130,26 @@ export class MarkdownStream {
   }
 }
 
-/** @param {string} text */
-function withUnixLines(text) {
-  return text.includes("\r") ? text.replaceAll(/\r\n?/g, "\n") : text;
+/**
+ * As the grammar wants it: lines end in `\n`, and no NUL.
+ * @param {string} text
+ */
+function normalized(text) {
+  return /[\r\0]/.test(text)
+    ? text.replaceAll(/\r\n?/g, "\n").replaceAll("\0", "\ufffd")
+    : text;
 }
 
 /**
- * How many of the blocks cannot change any more: those before one whose first line is
- * complete.
- * @param {Token[]} tokens
+ * Where each line begins, the one after the last line end included.
  * @param {string} text
  */
-function finishedBlocks(tokens, text) {
-  const complete = text.lastIndexOf("\n");
-  let start = text.length;
-  for (let index = tokens.length - 1; index > 0; index -= 1) {
-    const token = tokens[index];
-    if (!token) break;
-    start -= token.raw.length;
-    const lineEnd = text.indexOf("\n", start);
-    if (token.type !== "space" && lineEnd >= 0 && lineEnd <= complete) return index;
+function lineStarts(text) {
+  const starts = [0];
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) {
+    starts.push(at + 1);
   }
-  return 0;
+  return starts;
 }
 
 /**

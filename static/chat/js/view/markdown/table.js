@@ -1,7 +1,7 @@
 /**
  * Tables: they scroll by themselves, and of a very long one the first rows come first.
  *
- * @import { Token, Tokens } from "../../../vendor/marked.js"
+ * @import { Token } from "../../../vendor/markdown-it.js"
  */
 
 import { button, h } from "../dom.js";
@@ -9,24 +9,24 @@ import { button, h } from "../dom.js";
 const FIRST_ROWS = 200;
 const ROWS_PER_CLICK = 2_000;
 
-/** @typedef {(tokens: Token[] | undefined) => Node[]} Inline */
+/** @typedef {(token: Token, isCell: boolean) => Node[]} Inline */
 
 /**
  * What "show more" still has to show.
- * @type {WeakMap<Element, { rows: Tokens.TableCell[][], inline: Inline }>}
+ * @type {WeakMap<Element, { rows: Token[][], inline: Inline }>}
  */
 const hidden = new WeakMap();
 
 /**
- * @param {Tokens.Table} token
+ * @param {Token[]} tokens inside the table
  * @param {Inline} inline
  */
-export function tableNode(token, inline) {
-  const head = h("tr", {}, ...token.header.map((cell) => cellNode("th", cell, inline)));
+export function tableNode(tokens, inline) {
+  const [head = [], ...rows] = rowsOf(tokens);
   const body = h("tbody", {});
-  const box = scrollBox(h("table", {}, h("thead", {}, head), body));
-  addRows(body, token.rows.slice(0, FIRST_ROWS), inline);
-  const rest = token.rows.slice(FIRST_ROWS);
+  const box = scrollBox(h("table", {}, h("thead", {}, rowNode(head, inline)), body));
+  addRows(body, rows.slice(0, FIRST_ROWS), inline);
+  const rest = rows.slice(FIRST_ROWS);
   if (rest.length === 0) return box;
   const more = button(moreLabel(rest.length), "more-rows");
   hidden.set(more, { rows: rest, inline });
@@ -63,21 +63,40 @@ function moreLabel(count) {
 }
 
 /**
- * @param {HTMLElement} body
- * @param {Tokens.TableCell[][]} rows
- * @param {Inline} inline
+ * The cells of each row: what opens a cell, and what is in it, by turns.
+ * @param {Token[]} tokens
  */
-function addRows(body, rows, inline) {
-  for (const row of rows) {
-    body.append(h("tr", {}, ...row.map((cell) => cellNode("td", cell, inline))));
+function rowsOf(tokens) {
+  /** @type {Token[][]} */
+  const rows = [];
+  for (const token of tokens) {
+    if (token.type === "tr_open") rows.push([]);
+    else if (/^t[hd]_open$|^inline$/.test(token.type)) rows.at(-1)?.push(token);
   }
+  return rows;
 }
 
 /**
- * @param {"th" | "td"} tag
- * @param {Tokens.TableCell} cell
+ * @param {HTMLElement} body
+ * @param {Token[][]} rows
  * @param {Inline} inline
  */
-function cellNode(tag, cell, inline) {
-  return h(tag, { "data-align": cell.align }, ...inline(cell.tokens));
+function addRows(body, rows, inline) {
+  for (const row of rows) body.append(rowNode(row, inline));
+}
+
+/**
+ * @param {Token[]} row
+ * @param {Inline} inline
+ */
+function rowNode(row, inline) {
+  const cells = [];
+  for (let at = 0; at + 1 < row.length; at += 2) {
+    const [cell, content] = /** @type {[Token, Token]} */ (row.slice(at, at + 2));
+    // CommonMark's tables say this in a style, which the policy forbids.
+    const align = String(cell.attrGet("style") ?? "").replace("text-align:", "");
+    const tag = /** @type {"th" | "td"} */ (cell.tag);
+    cells.push(h(tag, { "data-align": align || null }, ...inline(content, true)));
+  }
+  return h("tr", {}, ...cells);
 }

@@ -1,0 +1,2 @@
+export * from "markdown-it";
+export { default } from "markdown-it";
