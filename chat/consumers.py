@@ -241,8 +241,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     self.session_id, self.who, command.run, command.seen
                 )
             case Retry():
-                await self._may_ask()
-                await self.runtime.verbs.retry(self.session_id, self.who, command.run)
+                self._count_message()
+                await self.runtime.verbs.retry(
+                    self.session_id, self.who, command.run, self.address_key
+                )
             case History():
                 self.runtime.limits.read(self.who)
                 self._reply(
@@ -251,26 +253,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
             case _:
                 assert_never(command)
 
-    async def _may_ask(self) -> None:
+    def _count_message(self) -> None:
         """Raise ProtocolError where that is too much for one person.
 
         Each socket without a cookie is somebody new: there the address is the person.
         """
         self.runtime.limits.message(self.address_key or self.who)
-        if not self.address_key:
-            return
-        busy = await db(store.busy_sessions, self.address_key, self.session_id)
-        if busy >= settings.MAX_RUNS_PER_USER:
-            raise ProtocolError(
-                "queue_full",
-                f"{busy} answers are being written for your address already. "
-                "Wait for one of them, or sign in.",
-                retryable=True,
-            )
 
     async def _chat(self, chat: Chat) -> None:
-        await self._may_ask()
-        asked = await self.runtime.verbs.ask(self.session_id, self.who, chat)
+        self._count_message()
+        asked = await self.runtime.verbs.ask(
+            self.session_id, self.who, chat, self.address_key
+        )
         if self.viewer.in_log_mode:
             self._reply("accepted", {"client_id": chat.client_id, "run": asked.number})
 

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from chat import store
 from chat.log.batches import make_batch, write
 from chat.models import Event as EventRow, Process, Run, Step
-from chat.store import Claimant, Claimed, Identity, processes
+from chat.store import AddressLimit, Claimant, Claimed, Identity, processes
 from chat.wire.protocol import Event, RunFinished, StepDelta, StepFinished, StepStarted
 from chat.wire.transcript import digest
 
@@ -37,6 +37,7 @@ def ask(  # noqa: PLR0913  (as the store's)
     client_id: str | None = None,
     max_queued: int = 20,
     claimant: Claimant | None = None,
+    address: AddressLimit | None = None,
 ) -> store.Asked:
     """`store.ask` with the arguments that a test leaves out."""
     return store.ask(
@@ -48,6 +49,7 @@ def ask(  # noqa: PLR0913  (as the store's)
         client_id=client_id,
         max_queued=max_queued,
         claimant=claimant,
+        address=address,
     )
 
 

@@ -6,7 +6,7 @@ is theirs. Transactions that change a run write its events too (`log.batches.wri
 
 from __future__ import annotations
 
-from chat.store.asking import Asked, ask, retry
+from chat.store.asking import AddressLimit, Asked, ask, retry
 from chat.store.claiming import (
     Abandoned,
     Claimant,
@@ -35,7 +35,6 @@ from chat.store.sessions import (
     SessionChange,
     SessionPage,
     adopt,
-    busy_sessions,
     change_session,
     find_session,
     list_sessions,
@@ -56,6 +55,7 @@ from chat.store.writing import Committed
 __all__ = [
     "PAGE_SESSIONS",
     "Abandoned",
+    "AddressLimit",
     "Asked",
     "Claimant",
     "Claimed",
@@ -71,7 +71,6 @@ __all__ = [
     "abandoned",
     "adopt",
     "ask",
-    "busy_sessions",
     "change_session",
     "clean_up",
     "delete_session",

@@ -29,6 +29,13 @@ from chat.wire.protocol import ProtocolError, RunCreated
 TITLE_CHARS: Final = 80
 
 
+class AddressLimit(Struct, frozen=True):
+    """What guests at one address may have going on at once."""
+
+    key_prefix: str  # with which the keys of all of them begin
+    max_sessions: int  # with a run that is running or queued
+
+
 class Asked(Struct, frozen=True):
     """The run of a message; `written` is None where it was there before."""
 
@@ -59,6 +66,15 @@ ON CONFLICT (id) DO UPDATE SET
 RETURNING owner_id, guest_key, deleted_at, agent_name, title
 """
 
+# By the few sessions where something goes on: a prefix of the key has no index.
+_BUSY_AT_ADDRESS: Final = """
+SELECT COUNT(*) FROM (
+  SELECT session_id FROM chat_run WHERE status = 'running'
+  UNION SELECT session_id FROM chat_run WHERE status = 'queued'
+) busy JOIN chat_session s ON s.id = busy.session_id
+WHERE s.id <> %s AND SUBSTR(s.guest_key, 1, %s) = %s
+"""
+
 _KNOWN: Final = """
 SELECT id, number FROM chat_run WHERE session_id = %s AND client_id = %s
 """
@@ -82,6 +98,7 @@ def ask(  # noqa: PLR0913  (what a message consists of)
     client_id: str | None,
     max_queued: int,
     claimant: Claimant | None = None,
+    address: AddressLimit | None = None,
 ) -> Asked:
     """Store a message as a run of the session, which begins with its first.
 
@@ -95,6 +112,7 @@ def ask(  # noqa: PLR0913  (what a message consists of)
             transaction.set_rollback(True)  # nothing new has been said
             run_id, number = known
             return Asked(run_id, number, None, None)
+        _check_address(session_id, address)
         question = _Question(
             prompt, session.agent_name, enable_reasoning, client_id=client_id
         )
@@ -108,6 +126,7 @@ def retry(
     number: int,
     max_queued: int,
     claimant: Claimant | None = None,
+    address: AddressLimit | None = None,
 ) -> Asked:
     """Run the prompt of a finished run again. Raises as `ask`, or `not_found`."""
     with transaction.atomic():
@@ -117,6 +136,7 @@ def retry(
             raise ProtocolError("not_found", f"There is no run {number} here.")
         if old.status != Run.Status.FINISHED:
             raise ProtocolError("bad_message", f"Run {number} has not finished yet.")
+        _check_address(session_id, address)
         Session.objects.filter(id=session_id).update(
             agent_name=old.agent_name, updated_at=Now()
         )
@@ -147,6 +167,21 @@ def _touched_session(
     if deleted_at or not who.owns(session):
         raise NotYoursError
     return session
+
+
+def _check_address(session_id: UUID, limit: AddressLimit | None) -> None:
+    """Raise ProtocolError where others at the address have enough going on."""
+    if limit is None:
+        return
+    prefix = limit.key_prefix
+    ((busy,),) = fetch(_BUSY_AT_ADDRESS, session_id, len(prefix), prefix)
+    if busy >= limit.max_sessions:
+        raise ProtocolError(
+            "queue_full",
+            f"{busy} answers are being written for your address already. "
+            "Wait for one of them, or sign in.",
+            retryable=True,
+        )
 
 
 def _remembering(asked: Asked) -> Asked:

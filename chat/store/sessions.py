@@ -152,22 +152,6 @@ def adopt(guest_key: str, user_id: int) -> None:
         guests.update(owner_id=user_id, guest_key="")
 
 
-def busy_sessions(key_prefix: str, but: UUID) -> int:
-    """In how many sessions of guests whose keys begin so something is being answered.
-
-    Without the session `but`.
-    """
-    running = Run.objects.filter(status=Run.Status.RUNNING).values("session")
-    queued = Run.objects.filter(status=Run.Status.QUEUED).values("session")
-    # By their ids, of which there are few: a prefix of the key has no index.
-    return (
-        Session.objects.filter(Q(id__in=running) | Q(id__in=queued))
-        .filter(guest_key__startswith=key_prefix)
-        .exclude(id=but)
-        .count()
-    )
-
-
 def required_session(session_id: UUID, who: Identity) -> Session:
     """Their session; raises NotYoursError also where nobody has it yet."""
     session = find_session(session_id, who)

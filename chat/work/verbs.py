@@ -11,7 +11,7 @@ from django.conf import settings
 from chat import store
 from chat.agents import registry
 from chat.live.hub import Hub
-from chat.store import Asked, Identity
+from chat.store import AddressLimit, Asked, Identity
 from chat.store.database import db, urgent
 from chat.wire.protocol import Chat, ProtocolError, message
 from chat.work.scheduler import Scheduler
@@ -24,9 +24,12 @@ class Verbs:
         self._hub = hub
         self._scheduler = scheduler
 
-    async def ask(self, session_id: UUID, who: Identity, chat: Chat) -> Asked:
+    async def ask(
+        self, session_id: UUID, who: Identity, chat: Chat, address_key: str = ""
+    ) -> Asked:
         """Store a message; return when it is committed. It starts when it can.
 
+        `address_key` is set where an address, not a person, has so many runs.
         Raises ProtocolError and NotYoursError.
         """
         _check_agent(chat.agent_name)
@@ -39,10 +42,13 @@ class Verbs:
             enable_reasoning=chat.enable_reasoning,
             client_id=chat.client_id,
             max_queued=settings.MAX_QUEUED_RUNS,
+            address=_address_limit(address_key),
         )
         return await self._scheduler.to_the_end(self._begin(session_id, ask))
 
-    async def retry(self, session_id: UUID, who: Identity, number: int) -> Asked:
+    async def retry(
+        self, session_id: UUID, who: Identity, number: int, address_key: str = ""
+    ) -> Asked:
         """Run a finished run's prompt again. Raises as `ask`."""
         retry = partial(store.retry, session_id, who, number, settings.MAX_QUEUED_RUNS)
         return await self._scheduler.to_the_end(self._begin(session_id, retry))
@@ -71,6 +77,10 @@ class Verbs:
         else:
             self._scheduler.wake(session_id)
         return asked
+
+
+def _address_limit(key: str) -> AddressLimit | None:
+    return AddressLimit(key, settings.MAX_RUNS_PER_USER) if key else None
 
 
 def _check_agent(name: str | None) -> None:

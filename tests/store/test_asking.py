@@ -9,7 +9,7 @@ import pytest
 
 from chat import store
 from chat.models import Run, Session
-from chat.store import Claimant, Identity, Memory, NotYoursError
+from chat.store import AddressLimit, Claimant, Identity, Memory, NotYoursError
 from chat.wire.protocol import (
     ProtocolError,
     RunCreated,
@@ -262,3 +262,20 @@ def test_of_many_messages_at_once_one_is_claimed() -> None:
     assert sorted(asked.number for asked in found) == [1, 2, 3, 4, 5, 6]
     (first,) = [asked for asked in found if asked.claimed]
     assert first.number == 1
+
+
+def test_an_address_has_so_many_busy_sessions_at_a_time() -> None:
+    limit = AddressLimit("address.", 2)
+    people = [Identity(None, f"address.{n}") for n in range(4)]
+    sessions = [uuid4() for _ in people]
+    for who, session_id in zip(people[:2], sessions, strict=False):
+        ask(session_id, who, claimant=CLAIMANT, address=limit)
+    with pytest.raises(ProtocolError) as caught:
+        ask(sessions[2], people[2], claimant=CLAIMANT, address=limit)
+    assert (caught.value.data.code, caught.value.data.retryable) == ("queue_full", True)
+    assert not Session.objects.filter(id=sessions[2]).exists()
+    ask(sessions[0], people[0], address=limit)  # is busy already
+    ask(sessions[3], people[3], claimant=CLAIMANT)  # has a cookie
+    finish(Run.objects.get(session_id=sessions[1]))
+    with pytest.raises(ProtocolError):
+        ask(sessions[2], people[2], address=AddressLimit("address.", 1))

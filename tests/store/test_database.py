@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import OperationalError, connections, transaction
+from django.db.backends.signals import connection_created
 
 from chat.models import Run
-from chat.store.database import MAX_CONFLICTS, settled
+from chat.store.database import MAX_CONFLICTS, db, settled
 from tests.rows import is_postgresql, queued_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,3 +60,22 @@ def test_what_fails_otherwise_or_for_ever_is_not_tried_for_ever() -> None:
     with pytest.raises(OperationalError):
         settled(fail, ValueError())
     assert len(tries) == 1
+
+
+async def test_a_connection_to_a_file_is_opened_once_a_thread() -> None:
+    opened: dict[int, int] = {}
+
+    def connected(**_: object) -> None:
+        thread = threading.get_ident()
+        opened[thread] = opened.get(thread, 0) + 1
+
+    connection_created.connect(connected)
+    try:
+        for _ in range(20):
+            await db(Run.objects.count)
+    finally:
+        connection_created.disconnect(connected)
+    if is_postgresql():  # where each query takes one from the pool and gives it back
+        assert sum(opened.values()) == 20
+    else:
+        assert set(opened.values()) <= {1}
