@@ -217,6 +217,7 @@ def _create_run(
         retry_of_id=question.retry_of,
         created_at=now,
         last_seq=1,
+        cause="",
     )
     if claimant:
         run.status = Run.Status.RUNNING
