@@ -114,9 +114,9 @@ class Chat:
         return self.live()
 
     def say(self, text: str) -> Chat:
-        """Type it and press Enter."""
+        """Type it and send it: with Ctrl, Enter does so on a phone too."""
         self.page.fill("#message", text)
-        self.page.press("#message", "Enter")
+        self.page.press("#message", "Control+Enter")
         return self
 
     def say_many(self, texts: list[str]) -> Chat:

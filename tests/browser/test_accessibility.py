@@ -78,9 +78,6 @@ def test_a_conversation_by_keyboard_alone(screens: Screens) -> None:
     """From the address bar to an open thought, a stopped answer, a new chat."""
     chat = screens.chat().open()
     page = chat.page
-    page.keyboard.press("Tab")
-    expect(page.locator(".skip")).to_be_focused()
-    page.keyboard.press("Enter")
     expect(page.locator("#message")).to_be_focused()
     page.keyboard.type("[scenario calculator] 23 * 47")
     page.keyboard.press("Enter")
@@ -100,6 +97,7 @@ def test_a_conversation_by_keyboard_alone(screens: Screens) -> None:
     expect(thought).to_have_attribute("open", "")
     chat.reload()
     expect(thought).to_have_attribute("open", "")
+    page.keyboard.press("Shift+Tab")
     page.keyboard.press("?")
     expect(page.locator("#help")).to_be_visible()
     page.keyboard.press("Escape")
@@ -110,8 +108,6 @@ def test_a_conversation_by_keyboard_alone(screens: Screens) -> None:
     page.keyboard.press("Escape")
     chat.finished(2)
     expect(page.locator("#run-2 .work__words")).to_contain_text("Stopped")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Escape")
     page.locator("#scroller").focus()
     page.keyboard.press("d")
     expect(page.locator("#diagnostics-close")).to_be_focused()
@@ -125,6 +121,14 @@ def test_a_conversation_by_keyboard_alone(screens: Screens) -> None:
     chat.live()
     expect(page.locator("#empty")).to_be_visible()
     chat.assert_clean()
+
+
+def test_the_keyboard_can_skip_to_the_message(screens: Screens) -> None:
+    """From the top of the page."""
+    page = screens.chat().open().page
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#message")).to_be_focused()
 
 
 def test_enter_inside_a_composition_does_not_send(screens: Screens) -> None:
@@ -190,6 +194,19 @@ def test_drafts_are_kept_per_session(screens: Screens) -> None:
     other.page.fill("#message", "a beginning")
     other.reload()
     expect(other.page.locator("#message")).to_have_value("a beginning")
+    other.open("/")
+    expect(other.page.locator("#message")).to_have_value("a beginning")
+    # Each tab has its own.
+    third = screens.chat(chat.page.context).open("/")
+    expect(third.page.locator("#message")).to_have_value("")
+    third.page.fill("#message", "another beginning")
+    other.reload()
+    expect(other.page.locator("#message")).to_have_value("a beginning")
     other.page.press("#message", "Enter")
+    other.page.locator("#run-1").wait_for()
+    # What is begun in a chat that has begun belongs to it.
+    other.page.fill("#message", "go on")
     other.open("/")
     expect(other.page.locator("#message")).to_have_value("")
+    other.page.go_back()
+    expect(other.live().page.locator("#message")).to_have_value("go on")

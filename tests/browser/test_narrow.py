@@ -98,6 +98,7 @@ def test_a_key_for_what_is_covered_uncovers_it(screens: Screens) -> None:
     page.keyboard.type("/no")
     expect(page.locator("#message")).to_have_value("no")
     page.click("#menu")
+    page.keyboard.press("Tab")
     page.keyboard.press("d")
     expect(page.locator("#diagnostics-close")).to_be_focused()
 

@@ -168,6 +168,32 @@ def test_a_guests_chats_are_the_users_after_signing_in(
     second.assert_clean()
 
 
+def test_what_is_half_written_is_there_after_signing_in(place: Place) -> None:
+    """In a chat that nothing was asked in."""
+    chat = place.screens.chat().open()
+    chat.page.fill("#message", "half a thought")
+    chat.page.click("#account summary")
+    chat.page.get_by_role("link", name="Sign in").click()
+    fill_in(chat.page)
+    chat.live()
+    expect(chat.page.locator("#message")).to_have_value("half a thought")
+    chat.assert_clean()
+
+
+def test_the_signed_in_keep_their_place_too(place: Place, model: ModelServer) -> None:
+    """At the first paint already, without a jump."""
+    paragraphs = "\n\n".join(f"Paragraph {n}. " + "word " * 60 for n in range(60))
+    model.add(MODEL, [{"text": paragraphs, "piece": 500}])
+    chat = signed_in(place).say("Go").finished()
+    page = chat.page
+    page.eval_on_selector("#scroller", "e => e.scrollTo(0, 1000)")
+    before = page.eval_on_selector("#scroller", "e => e.scrollTop")
+    page.route(re.compile(r"/(main|bundle)\b.*js"), lambda route: route.abort())
+    page.reload()
+    now = page.eval_on_selector("#scroller", "e => e.scrollTop")
+    assert abs(now - before) < 3
+
+
 def test_without_guests_one_is_led_to_sign_in_and_back(members_only: Place) -> None:
     """From any page."""
     chat = members_only.screens.chat()

@@ -1,6 +1,6 @@
-// Right after the server-rendered transcript: a reader starts at its end, or, after a
-// reload, where they were (view/place.js), without a jump later. A classic script, for
-// modules run only after the first paint.
+// Right after what the server rendered: a reader starts at the transcript's end, or, after
+// a reload, where they were (view/place.js), without a jump later; and who types at once,
+// types a message. A classic script, for modules run only after the first paint.
 {
   const scroller = /** @type {HTMLElement} */ (document.getElementById("scroller"));
 
@@ -27,4 +27,17 @@
     // No storage: no place was kept.
   }
   if (!isThere) scroller.scrollTop = scroller.scrollHeight;
+
+  const form = /** @type {HTMLFormElement} */ (document.getElementById("composer"));
+  const message = /** @type {HTMLTextAreaElement} */ (
+    form.elements.namedItem("message")
+  );
+  const isTouch = matchMedia("(pointer: coarse)").matches; // there a keyboard would rise
+  if (!isTouch) message.focus({ preventScroll: true });
+  message.addEventListener("keydown", (event) => {
+    const isEnter = event.key === "Enter" && !event.shiftKey && !event.isComposing;
+    if (form.dataset.ready !== undefined || isTouch || !isEnter) return;
+    event.preventDefault();
+    form.dataset.asked = ""; // view/composer.js asks it
+  });
 }

@@ -4,16 +4,18 @@
  * @import { Agent } from "../types.js"
  * @import { ChatClient } from "../client/chat_client.js"
  * @import { JsonStorage } from "../client/storage.js"
+ * @import { Drafts } from "./drafts.js"
  */
 
 import { MAX_MESSAGE_CHARS } from "../client/protocol.js";
 import { byId, setText } from "./dom.js";
+import { isComposing } from "./shortcuts.js";
 
 /**
  * @typedef {object} Needs
  * @property {ChatClient} client
  * @property {JsonStorage} storage
- * @property {() => boolean} isNew nothing was said in it yet
+ * @property {Drafts} drafts
  * @property {Agent[]} agents
  */
 
@@ -36,13 +38,22 @@ export class Composer {
   /** @param {Needs} needs */
   constructor(needs) {
     this.#needs = needs;
-    this.#text.value ||= needs.storage.get(this.#draftKey) ?? "";
+    this.#text.value = begun(needs.drafts.text, this.#text.value);
     this.#reasoning.checked = needs.storage.get("reasoning") ?? true;
     this.#listen();
     this.#describe();
     this.#grow();
     this.update();
     needs.client.runs.subscribe(() => this.update());
+    this.#takeOver();
+  }
+
+  /** Until now first_paint.js has looked after it: was Enter pressed meanwhile? */
+  #takeOver() {
+    const { dataset } = this.#form;
+    const wasAsked = dataset.asked !== undefined;
+    dataset.ready = "";
+    if (wasAsked) this.#submit();
   }
 
   /** What is asked besides the text. */
@@ -72,6 +83,12 @@ export class Composer {
     this.#text.focus();
   }
 
+  /** The focus is going to be lost: take it, unless that would raise a keyboard. */
+  rest() {
+    if (!isTouch()) this.focus();
+    else byId("scroller").focus({ preventScroll: true });
+  }
+
   /**
    * Put text before what is being written: a withdrawn message comes back here.
    * @param {string} text
@@ -80,12 +97,6 @@ export class Composer {
     const draft = this.#text.value.trim();
     this.#set(draft ? `${text}\n\n${draft}` : text);
     this.focus();
-  }
-
-  /** A new chat gets another id at every load, until something was said in it. */
-  get #draftKey() {
-    const { isNew, client } = this.#needs;
-    return isNew() ? "draft:new" : `draft:${client.sessionId}`;
   }
 
   #listen() {
@@ -104,23 +115,18 @@ export class Composer {
 
   /** @param {KeyboardEvent} event */
   #pressed(event) {
-    // 229: Safari ends a composition with an Enter that is not one.
-    if (event.isComposing || event.keyCode === 229) return;
-    if (event.key === "Enter" && !event.shiftKey) {
-      event.preventDefault();
-      this.#submit();
-    }
+    if (event.key !== "Enter" || event.shiftKey || isComposing(event)) return;
+    // A keyboard on the screen has one Enter, and there is a button to send.
+    if (isTouch() && !event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    this.#submit();
   }
 
   #submit() {
     // Half a character (a lone surrogate) is nothing that could be sent or stored.
     const message = this.#text.value.trim().replace(/\p{Cs}/gu, "\ufffd");
     if (message === "" || this.#isTooLong) return;
-    const key = this.#draftKey; // which sending may change
-    if (this.ask(message)) {
-      this.#needs.storage.set(key, null);
-      this.#set("");
-    }
+    if (this.ask(message)) this.#set("");
     this.focus();
   }
 
@@ -136,7 +142,7 @@ export class Composer {
   }
 
   #edited() {
-    this.#needs.storage.set(this.#draftKey, this.#text.value || null);
+    this.#needs.drafts.keep(this.#text.value);
     this.#describe();
     this.#grow();
     this.update();
@@ -167,4 +173,19 @@ export class Composer {
     this.#text.style.height = "auto";
     this.#text.style.height = `${Math.min(TALLEST, this.#text.scrollHeight)}px`;
   }
+}
+
+/** Is a finger what people point with here? */
+function isTouch() {
+  return matchMedia("(pointer: coarse)").matches;
+}
+
+/**
+ * What the field begins with: the draft, and what was typed before the script was there.
+ * @param {string} draft
+ * @param {string} typed
+ */
+function begun(draft, typed) {
+  if (!draft || typed.startsWith(draft)) return typed;
+  return typed ? `${draft}\n\n${typed}` : draft;
 }

@@ -1,55 +1,181 @@
 /**
- * Keys that work anywhere but in a text field; the list under "?" is in the template.
+ * What keys do where nobody is writing; the list of shortcuts is in the template.
+ *
+ * A letter goes to the composer. It is a shortcut only for who walks the page by keyboard
+ * (the focus is on something, and no pointer put it there), and only while that is
+ * switched on: who dictates may not want it (WCAG 2.1.4).
  *
  * @import { JsonStorage } from "../client/storage.js"
  */
 
 import { byId, isShown } from "./dom.js";
 
+/** Where a key belongs to what has the focus, be it a letter or not. */
+const OWN_KEYS = "input, textarea, select, [contenteditable], dialog, [popover], .menu";
+
+const IS_MAC = /Mac|iP/.test(navigator.platform);
+
+/** Scrolling by so much less than a page leaves some lines to go on from. */
+const OVERLAP_PX = 48;
+
+/** What an arrow scrolls by. */
+const LINE_PX = 40;
+
 /**
- * @param {Record<string, () => void>} actions key → what it does
- * @param {() => void} leave what Escape does, anywhere
- * @param {() => boolean} isOn are single letters shortcuts?
+ * @typedef {object} Keys
+ * @property {Record<string, () => void>} letters key → what it does
+ * @property {Record<string, () => void>} chords the same with Ctrl or ⌘, anywhere
+ * @property {() => void} leave what Escape does
+ * @property {() => void} write puts the focus where people write
+ * @property {(by: number) => void} scroll the transcript, by pixels
+ * @property {HTMLElement} scroller
+ * @property {() => boolean} isOn are letters shortcuts?
  */
-export function listenForKeys(actions, leave, isOn) {
-  /** @param {KeyboardEvent} event */
-  const act = (event) => {
-    const action = isTyping(event.target) ? undefined : actions[event.key];
-    if (!action) return;
-    event.preventDefault();
-    action();
-  };
+
+/** @param {Keys} keys */
+export function listenForKeys(keys) {
+  let isByPointer = false;
+  document.addEventListener("pointerdown", () => {
+    isByPointer = true;
+  });
   document.addEventListener("keydown", (event) => {
-    if (isPartOfMore(event) || document.querySelector("dialog[open]")) return;
-    if (event.key !== "Escape") isOn() && act(event);
-    else if (!isClearing(event.target)) leave();
+    isByPointer &&= event.key !== "Tab";
+    act(event, keys, !isByPointer && hasFocus() && keys.isOn());
   });
 }
 
 /**
- * A key that is held, or part of a chord or of a composition (229: Safari ends one with
- * keys that are none).
  * @param {KeyboardEvent} event
+ * @param {Keys} keys
+ * @param {boolean} areShortcuts
  */
-function isPartOfMore(event) {
-  const isHeld = event.repeat || event.ctrlKey || event.metaKey || event.altKey;
-  return isHeld || event.isComposing || event.keyCode === 229;
+function act(event, keys, areShortcuts) {
+  if (isComposing(event) || document.querySelector("dialog[open]")) return;
+  const action = actionOf(event, keys, areShortcuts);
+  if (!action) return;
+  if (action !== keys.write) event.preventDefault(); // the letter is to be written
+  action();
 }
 
 /**
- * In a search field, Escape clears what was typed.
- * @param {EventTarget | null} target
+ * @param {KeyboardEvent} event
+ * @param {Keys} keys
+ * @param {boolean} areShortcuts
+ * @returns {(() => void) | undefined}
  */
-function isClearing(target) {
-  return target instanceof HTMLInputElement && target.type === "search" && target.value;
+function actionOf(event, keys, areShortcuts) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return chordOf(event, keys);
+  if (event.key === "Escape") return isLeaving(event) ? keys.leave : undefined;
+  return scrollOf(event, keys) ?? letterOf(event, keys, areShortcuts);
+}
+
+/**
+ * @param {KeyboardEvent} event
+ * @param {Keys} keys
+ */
+function scrollOf(event, { scroller, scroll }) {
+  const by = distanceOf(event, scroller);
+  if (by === undefined || !isScrolling(event.target, scroller)) return undefined;
+  return () => scroll(by);
+}
+
+/**
+ * @param {KeyboardEvent} event
+ * @param {Keys} keys
+ * @param {boolean} areShortcuts
+ */
+function letterOf({ key, target, repeat }, { letters, write }, areShortcuts) {
+  const isLetter = [...key].length === 1 && key !== " ";
+  if (!isLetter || repeat || isOwnKey(target)) return undefined;
+  const isShortcut = areShortcuts || key === "/";
+  return (isShortcut && letters[key]) || write;
+}
+
+/**
+ * @param {KeyboardEvent} event
+ * @param {Keys} keys
+ */
+function chordOf({ key, shiftKey, altKey, ctrlKey, metaKey, repeat }, { chords }) {
+  // On a Mac, Ctrl and a letter edit text; AltGr is Ctrl and Alt.
+  const isChord = IS_MAC ? metaKey && !ctrlKey : ctrlKey && !metaKey;
+  if (!isChord || altKey || repeat) return undefined;
+  return chords[(shiftKey ? "Shift+" : "") + key.toLowerCase()];
+}
+
+/**
+ * A key that is part of a composition (229: Safari ends one with keys that are none).
+ * @param {KeyboardEvent} event
+ */
+export function isComposing({ isComposing: is, keyCode }) {
+  return is || keyCode === 229;
+}
+
+/** Is the focus on something? */
+function hasFocus() {
+  const { activeElement, body } = document;
+  return activeElement !== null && activeElement !== body;
 }
 
 /** @param {EventTarget | null} target */
-function isTyping(target) {
-  return (
-    target instanceof HTMLElement &&
-    (target.isContentEditable || target.matches("input, textarea, select"))
-  );
+function isOwnKey(target) {
+  return target instanceof Element && target.closest(OWN_KEYS) !== null;
+}
+
+/**
+ * Escape clears a search, and leaves what can be left; it stops the answer only for who
+ * is writing or reading.
+ * @param {KeyboardEvent} event
+ */
+function isLeaving({ target, repeat }) {
+  return !repeat && !(target instanceof HTMLInputElement && target.value);
+}
+
+/**
+ * By how many pixels a key scrolls.
+ * @param {KeyboardEvent} event
+ * @param {HTMLElement} scroller
+ */
+function distanceOf({ key, shiftKey, target }, { clientHeight, scrollHeight }) {
+  const page = clientHeight - OVERLAP_PX;
+  // Elsewhere Space presses what has the focus.
+  if (key === " " && target === document.body) return shiftKey ? -page : page;
+  if (shiftKey) return undefined;
+  /** @type {Record<string, number>} */
+  const distances = {
+    PageUp: -page,
+    PageDown: page,
+    Home: -scrollHeight,
+    End: scrollHeight,
+    ArrowUp: -LINE_PX,
+    ArrowDown: LINE_PX,
+  };
+  return distances[key];
+}
+
+/**
+ * Does such a key scroll the transcript? Text has its own use for it, unless it is empty,
+ * and so has what scrolls itself.
+ * @param {EventTarget | null} target
+ * @param {HTMLElement} scroller
+ */
+function isScrolling(target, scroller) {
+  if (target instanceof HTMLTextAreaElement) return target.value === "";
+  if (isOwnKey(target)) return false;
+  return target instanceof Element && !scrolls(target, scroller);
+}
+
+/**
+ * Does the browser scroll something for a key that is pressed here?
+ * @param {Element} target
+ * @param {HTMLElement} scroller
+ */
+function scrolls(target, scroller) {
+  for (let at = /** @type {Element | null} */ (target); at; at = at.parentElement) {
+    if (at === scroller) return true;
+    const isTall = at.scrollHeight > at.clientHeight;
+    if (isTall && /auto|scroll/.test(getComputedStyle(at).overflowY)) return true;
+  }
+  return false;
 }
 
 /**
@@ -81,7 +207,7 @@ function nearest(heads, by) {
 }
 
 /**
- * The switch for shortcuts of one letter: who dictates may not want them (WCAG 2.1.4).
+ * The switch for shortcuts of one letter.
  * @param {JsonStorage} storage
  * @returns {() => boolean} are they on?
  */

@@ -28,11 +28,12 @@ const SLICE_MS = 10;
  * @typedef {object} Needs
  * @property {ChatClient} client
  * @property {(text: string) => void} offer puts a text that was taken back into the composer
+ * @property {() => void} rest takes the focus where it would be lost
  * @property {(text: string) => void} copyText
  * @property {ImagePage} imagePage
  * @property {(panel: TranscriptPanel) => void} requestPaint
  * @property {JsonStorage} storage
- * @property {JsonStorage} tabStorage
+ * @property {JsonStorage} placeStorage
  * @property {Clock} clock
  * @property {() => number} now milliseconds
  * @property {() => number} serverNow Unix seconds
@@ -78,7 +79,7 @@ export class TranscriptPanel {
     };
     this.#seek = new Seek(needs, this.#follow);
     this.#topSeen = this.#watchTop();
-    const place = storedPlace(needs.tabStorage);
+    const place = storedPlace(needs.placeStorage);
     if (place) this.#seek.toPlace(place);
     else this.#seek.toLink(location.hash);
     this.update();
@@ -104,6 +105,15 @@ export class TranscriptPanel {
       this.#changed.add(active.run);
       requestPaint(this);
     }, 1000);
+  }
+
+  /**
+   * The reader scrolls, by a key that was pressed elsewhere.
+   * @param {number} by pixels
+   */
+  scroll(by) {
+    this.#seek.drop();
+    this.#needs.scroller.scrollBy({ top: by, behavior: "instant" });
   }
 
   /** Show the end, whatever the reader looks at: they have just said something. */
@@ -218,8 +228,8 @@ export class TranscriptPanel {
   /** For a reload. */
   #keepPlace() {
     if (!this.#seek.isOver) return;
-    const { scroller, tabStorage } = this.#needs;
-    storePlace(tabStorage, this.#follow.isFollowing ? null : placeIn(scroller));
+    const { scroller, placeStorage } = this.#needs;
+    storePlace(placeStorage, this.#follow.isFollowing ? null : placeIn(scroller));
   }
 }
 
@@ -228,12 +238,15 @@ export class TranscriptPanel {
  * @param {() => void} toEnd
  * @returns {Record<string, (button: HTMLElement) => void>}
  */
-function handlers({ client, offer }, toEnd) {
+function handlers({ client, offer, rest }, toEnd) {
   return {
     edit: (button) => offer(client.edit(runOf(button))),
     retry: (button) => client.retry(runOf(button)) && toEnd(),
     withdraw: (button) => offer(client.withdraw(runOf(button))),
-    resend: (button) => client.resend(clientIdOf(button)),
+    resend: (button) => {
+      client.resend(clientIdOf(button));
+      rest(); // the button is about to go
+    },
     "withdraw-message": (button) => offer(client.withdraw(clientIdOf(button))),
     earlier: (button) => {
       const steps = button.closest(".steps");

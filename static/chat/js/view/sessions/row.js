@@ -7,6 +7,7 @@
  */
 
 import { delegate, h, icon, menuItem, setLabel, setText } from "../dom.js";
+import { isComposing } from "../shortcuts.js";
 
 /** @type {Record<Liveness, string>} */
 const WORDS = {
@@ -142,7 +143,7 @@ export class SessionRowView {
       }
     };
     input.addEventListener("keydown", (event) => {
-      if (event.isComposing) return;
+      if (isComposing(event)) return;
       if (event.key === "Enter") end(true);
       if (event.key === "Escape") end(false);
       event.stopPropagation();
