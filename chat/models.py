@@ -17,7 +17,7 @@ class Session(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True
     )
-    # Who a guest is: a random key kept in the browser's cookie session.
+    # Who a guest is: a random key kept in the browser's cookie.
     guest_key = models.CharField(max_length=64, blank=True)
     title = models.CharField(max_length=200, blank=True)
     agent_name = models.CharField("agent", max_length=64)
@@ -42,6 +42,16 @@ class Session(models.Model):
 
     def __str__(self) -> str:
         return self.title or str(self.id)
+
+
+class FormerGuest(models.Model):
+    """A guest who has signed in. The key is over, though its cookie is signed."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"a guest until {self.at}"
 
 
 class Process(models.Model):

@@ -27,8 +27,8 @@ def _signed_out(request: HttpRequest, **_kwargs: Any) -> None:
 
 @receiver(user_logged_in)
 def _signed_in(request: HttpRequest, user: AbstractBaseUser, **_kwargs: Any) -> None:
-    """What was said as a guest is the user's; the guest's cookie session is over."""
-    bring_chats(request.session, user.pk)
+    """What was said as a guest is the user's; the guest's key is over."""
+    bring_chats(request, user.pk)
     runtime.call_soon(
         lambda running: running.loop.call_later(
             NEW_COOKIE_DELAY, running.changed_hands.set

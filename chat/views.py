@@ -144,6 +144,7 @@ def _config(
             "chat": "/chat/",
             "image": reverse("image"),
         },
+        "csrf_cookie": settings.CSRF_COOKIE_NAME,
         "heartbeat_interval": HEARTBEAT_INTERVAL,
         "now": time.time(),
     }

@@ -20,6 +20,8 @@ DEBUG = env.flag("DEBUG", default=False)
 DATA_DIR = env.path("DATA_DIR", BASE_DIR / "data")
 SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret-key.txt")
 SECRET_KEY_GENERATED = not env.text("SECRET_KEY")
+# What this site is called where others of its kind may be: by a digest of its key.
+_SITE = hashlib.sha256(f"reasoning-site {SECRET_KEY}".encode()).hexdigest()[:12]
 PORT = env.whole("PORT", 8000)
 HTTPS = env.flag("HTTPS", default=False)
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
@@ -86,6 +88,7 @@ MIDDLEWARE = [
     "reasoning_site.setup_needed.SetupNeededMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "chat.auth.guests.remember_guests",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -120,7 +123,6 @@ LEASE_DATABASE = env.direct_database("LEASE_DATABASE_URL")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_HOST = env.redis_host("REDIS_URL")
-_SITE = hashlib.sha256(f"reasoning-site {SECRET_KEY}".encode()).hexdigest()[:12]
 # Without Redis there is no layer, not Channels' in-memory one: what one process says
 # to itself goes from hand to hand.
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {}
@@ -159,6 +161,11 @@ SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
 # ------------------------------------------------------------------ security
 
+# Cookies know no ports: Django's own names are those of any other Django on the host.
+COOKIE_PREFIX = env.text("COOKIE_PREFIX", f"site-{_SITE[:8]}")
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}-session"
+GUEST_COOKIE_NAME = f"{COOKIE_PREFIX}-guest"
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}-csrf"
 SESSION_COOKIE_AGE = 365 * 24 * 3600  # a guest's chats are found by it, and by no more
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

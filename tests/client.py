@@ -48,7 +48,7 @@ class Person:
 
     def submit(self, url: str, **fields: str) -> str:
         """Send a form, with the CSRF token; the text of where that leads."""
-        token = {"csrfmiddlewaretoken": self.cookies["csrftoken"]}
+        token = {"csrfmiddlewaretoken": self.cookie_named("csrf")}
         body = urllib.parse.urlencode(fields | token).encode()
         with self._opener.open(url, body, timeout=30) as answer:
             return str(answer.read().decode())
@@ -57,7 +57,7 @@ class Person:
         """What a PATCH is answered."""
         headers = {
             "Content-Type": "application/json",
-            "X-CSRFToken": self.cookies["csrftoken"],
+            "X-CSRFToken": self.cookie_named("csrf"),
         }
         body = json.dumps(changes).encode()
         request = urllib.request.Request(url, body, headers, method="PATCH")  # noqa: S310
@@ -68,6 +68,10 @@ class Person:
     def cookies(self) -> dict[str, str]:
         """By name; cookies know no ports, so they are good for every server."""
         return {cookie.name: cookie.value or "" for cookie in self._jar}
+
+    def cookie_named(self, kind: str) -> str:
+        """The value of the site's `session`, `guest` or `csrf` cookie."""
+        return next(v for name, v in self.cookies.items() if name.endswith(f"-{kind}"))
 
     @property
     def cookie(self) -> str:

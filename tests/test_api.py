@@ -8,12 +8,12 @@ from unittest.mock import Mock
 from uuid import UUID, uuid4
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
 from chat import runtime
-from chat.auth.visitors import GUEST_KEY
 from chat.models import Session
 from chat.store import Identity, sessions
 from tests.rows import ask, running_run
@@ -96,7 +96,7 @@ def test_a_limit_out_of_range_is_a_bad_request(signed_in: Client, limit: str) ->
 def test_a_guest_sees_what_is_the_guests(client: Client, hers: UUID) -> None:
     assert listed(client)["sessions"] == []
     client.get("/", headers={"accept": "text/html"})
-    key = client.session[GUEST_KEY]
+    key = client.cookies[settings.GUEST_COOKIE_NAME].value.split(":")[0]
     own = uuid4()
     ask(own, Identity(None, key))
     assert [s["session_id"] for s in listed(client)["sessions"]] == [str(own)]
@@ -227,7 +227,7 @@ def test_nothing_changes_without_the_csrf_token(ada: User, hers: UUID) -> None:
     ):
         assert answer.status_code == 403
     client.get("/")
-    token = client.cookies["csrftoken"].value
+    token = client.cookies[settings.CSRF_COOKIE_NAME].value
     changed = patch(client, hers, {"title": "Mine"}, headers={"X-CSRFToken": token})
     assert changed.status_code == 200
     assert Session.objects.get(id=hers).title == "Mine"

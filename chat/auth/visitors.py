@@ -1,4 +1,4 @@
-"""Who is asking: a signed-in user, or a guest known by a key in the cookie session.
+"""Who is asking: a signed-in user, or a guest known by a signed cookie.
 
 A page says in its socket's address for whom it was rendered: its `claim`. That opens no
 door. But where the cookie is not that person's any more, the page is told to sign in,
@@ -14,19 +14,17 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY, get_user
-from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.auth import get_user
 from django.http import HttpRequest, parse_cookie
 from django.utils.crypto import salted_hmac
 from msgspec import Struct
 
 from chat import store
+from chat.auth.guests import DAY, GUEST_KEY, Guest, guest_of
 from chat.auth.tickets import Ticket
 from chat.store import Identity
 
-GUEST_KEY: Final = "guest_key"
 RENEWED: Final = "renewed"  # Unix seconds: since when the session's year is counted
-DAY: Final = 24 * 3600
 
 CLAIM: Final = "for"
 GUEST: Final = "guest"
@@ -44,41 +42,40 @@ class Visitor(Struct, frozen=True):
 def of_request(request: HttpRequest) -> Identity | None:
     """Who sent the request. None: must sign in. A guest without a key owns nothing."""
     if request.user.is_authenticated:
-        bring_chats(request.session, request.user.pk)
+        bring_chats(request, request.user.pk)
         return Identity(request.user.pk, "")
     if not settings.ALLOW_GUESTS:
         return None
-    return Identity(None, _guest_key(request.session))
+    return Identity(None, "" if has_ended(request) else guest_of(request).key)
 
 
 def has_ended(request: HttpRequest) -> bool:
-    """Whether the request has the cookie of a session that is over."""
-    has_cookie = bool(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
-    is_known = request.user.is_authenticated or _guest_key(request.session)
-    return has_cookie and not is_known
+    """Whether the request has a cookie of somebody who is nobody any more."""
+    if request.user.is_authenticated:
+        return False
+    # Only users have sessions.
+    if request.COOKIES.get(settings.SESSION_COOKIE_NAME):
+        return True
+    guest = guest_of(request)
+    return guest.has_cookie and not guest.key
 
 
 def remember(request: HttpRequest, who: Identity) -> Identity:
     """Know whoever opens the page when they come again: guests get their key now.
 
-    But no robot does, and nobody's first session lives longer than a day: it becomes
-    one for a year when they come again, which the page does as soon as it is open.
+    But what is no browser is not given any.
     """
-    session = request.session
     if who.user_id is not None or who.guest_key:
         renew(request)
         return who
     if request.method != "GET" or "text/html" not in request.headers.get("Accept", ""):
         return who
-    if SESSION_KEY in session:
-        session.flush()
-    session[GUEST_KEY] = secrets.token_urlsafe(24)
-    session.set_expiry(DAY)
-    return Identity(None, session[GUEST_KEY])
+    request.session.flush()  # of a user who may not come in any more
+    return Identity(None, guest_of(request).begin())
 
 
 def renew(request: HttpRequest) -> None:
-    """Have the session last a year from now, give or take a day."""
+    """Have a user's session last a year from now, give or take a day."""
     session = request.session
     now = int(time.time())
     if not session.is_empty() and now - session.get(RENEWED, 0) > DAY:
@@ -102,7 +99,8 @@ def of_scope(scope: dict[str, Any]) -> Visitor | None:
     which reads it in the thread that all consumers share and then checks the session
     at every frame that is sent.
     """
-    cookie = _session_cookie(scope)
+    cookies = _cookies(scope)
+    cookie = cookies.get(settings.SESSION_COOKIE_NAME, "")
     request = HttpRequest()
     engine = import_module(settings.SESSION_ENGINE)
     request.session = engine.SessionStore(cookie or None)
@@ -113,15 +111,31 @@ def of_scope(scope: dict[str, Any]) -> Visitor | None:
             return None
         ticket = Ticket(cookie, user.pk, user.get_session_auth_hash())
         return Visitor(Identity(user.pk, ""), ticket)
-    if not settings.ALLOW_GUESTS or claimed not in {"", GUEST}:
+    if cookie or not settings.ALLOW_GUESTS or claimed not in {"", GUEST}:
         return None
-    if key := _guest_key(request.session):
-        return Visitor(Identity(None, key), Ticket(cookie))
-    if cookie or claimed:
+    guest = Guest(cookies)
+    if guest.key:
+        return Visitor(Identity(None, guest.key), Ticket(guest_key=guest.key))
+    if guest.has_cookie or claimed:
         return None
     address_key = _address_key(scope)
     guest_key = address_key + secrets.token_urlsafe(24)
     return Visitor(Identity(None, guest_key), None, address_key)
+
+
+def bring_chats(request: HttpRequest, user_id: int) -> str:
+    """What was said as a guest is the user's now. Returns the guest's key, if any.
+
+    The session keeps it: a socket of the guest's may say more until it is shut.
+    """
+    guest, session = guest_of(request), request.session
+    if retired := guest.key:
+        store.retire_guest(retired, user_id)
+        session[GUEST_KEY] = retired
+        guest.end()
+    elif key := session.get(GUEST_KEY):
+        store.adopt(key, user_id)
+    return retired
 
 
 def _address_key(scope: dict[str, Any]) -> str:
@@ -130,26 +144,11 @@ def _address_key(scope: dict[str, Any]) -> str:
     return salted_hmac("chat.auth.visitors.address", address).hexdigest()[:16] + "."
 
 
-def _guest_key(session: SessionBase) -> str:
-    """The guest's key; a user who may not come in any more is no guest."""
-    return "" if SESSION_KEY in session else str(session.get(GUEST_KEY, ""))
-
-
-def _session_cookie(scope: dict[str, Any]) -> str:
+def _cookies(scope: dict[str, Any]) -> dict[str, str]:
     headers = dict(scope["headers"])
-    cookies = parse_cookie(headers.get(b"cookie", b"").decode("latin-1"))
-    return cookies.get(settings.SESSION_COOKIE_NAME, "")
+    return parse_cookie(headers.get(b"cookie", b"").decode("latin-1"))
 
 
 def _claimed(scope: dict[str, Any]) -> str:
     query: bytes = scope.get("query_string", b"")
     return parse_qs(query.decode("latin-1")).get(CLAIM, [""])[-1]
-
-
-def bring_chats(session: SessionBase, user_id: int) -> None:
-    """What was said as a guest is the user's now.
-
-    The key stays in the session: a socket of the guest's may say more until it is shut.
-    """
-    if key := session.get(GUEST_KEY):
-        store.adopt(key, user_id)

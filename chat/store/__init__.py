@@ -28,13 +28,13 @@ from chat.store.events import (
     session_positions,
 )
 from chat.store.exchanges import Memory, recall
+from chat.store.guests import adopt, former_guests, retire_guest
 from chat.store.sessions import (
     PAGE_SESSIONS,
     Identity,
     NotYoursError,
     SessionChange,
     SessionPage,
-    adopt,
     change_session,
     find_session,
     list_sessions,
@@ -77,6 +77,7 @@ __all__ = [
     "erase",
     "find_session",
     "find_with_positions",
+    "former_guests",
     "has_queued",
     "latest_runs",
     "list_sessions",
@@ -86,6 +87,7 @@ __all__ = [
     "read_events",
     "recall",
     "restore_session",
+    "retire_guest",
     "retry",
     "run_views",
     "session_data",

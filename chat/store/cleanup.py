@@ -5,23 +5,27 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from django.conf import settings
 from django.contrib.sessions.models import Session as CookieSession
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from chat.models import Session
+from chat.models import FormerGuest, Session
 from chat.store.erasing import erase
 
 KEPT_DELETED: Final = timedelta(days=30)  # sessions that can still be restored
 
 
 def clean_up() -> None:
-    """Forget cookie sessions that have expired, and sessions deleted a month ago.
+    """Forget cookies that have expired, and sessions deleted a month ago.
 
     Any process may, at any time: it looks at every session once, which is cheap a day.
     """
     CookieSession.objects.filter(expire_date__lt=Now()).delete()
+    # By then the cookie with the guest's key has expired.
+    signed_for = timedelta(seconds=settings.SESSION_COOKIE_AGE)
+    FormerGuest.objects.filter(at__lt=Now() - signed_for).delete()
     for session_id in _long_deleted().values_list("id", flat=True).order_by():
         # One by one: a long session takes a while, and others want to write too.
         with transaction.atomic():

@@ -145,13 +145,6 @@ def restore_session(session_id: UUID, who: Identity) -> Session:
     return _with_activity(Session.objects.filter(id=session_id)).get()
 
 
-def adopt(guest_key: str, user_id: int) -> None:
-    """Make a guest's sessions a user's, deleted ones too; runs in them go on."""
-    guests = Session.objects.filter(guest_key=guest_key, owner=None)
-    if guest_key and guests.exists():  # seldom: no write lock for nothing
-        guests.update(owner_id=user_id, guest_key="")
-
-
 def required_session(session_id: UUID, who: Identity) -> Session:
     """Their session; raises NotYoursError also where nobody has it yet."""
     session = find_session(session_id, who)

@@ -9,16 +9,18 @@ from uuid import UUID, uuid4
 
 import pytest
 import time_machine
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session as CookieSession
 from django.test import Client
-from pytest_django import Settings
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from chat import store
 from chat.auth import visitors
+from chat.auth.guests import FORMER_COOKIE, GUEST_KEY, Guest
 from chat.auth.tickets import Ticket, invalid_tickets
-from chat.auth.visitors import GUEST_KEY
-from chat.models import Run, Session
+from chat.models import FormerGuest, Run, Session
 from chat.store import Identity
 from tests.rows import ask, log_of, running_run
 
@@ -59,7 +61,13 @@ def entered(cookies: SimpleCookie | dict[str, str], claim: str = "") -> Identity
 def guest(browser: Client) -> Identity:
     """Who the browser is after opening the page."""
     assert browser.get("/").status_code == 200
-    return Identity(None, browser.session[GUEST_KEY])
+    key = Guest(values(browser.cookies)).key
+    assert key
+    return Identity(None, key)
+
+
+def values(cookies: SimpleCookie) -> dict[str, str]:
+    return {name: morsel.value for name, morsel in cookies.items()}
 
 
 def claimed(browser: Client) -> str:
@@ -88,33 +96,76 @@ def test_what_is_no_browser_leaves_no_session_behind(
     assert not CookieSession.objects.exists()
 
 
-def test_a_page_that_is_not_there_leaves_no_session_behind(browser: Client) -> None:
+def test_a_page_that_is_not_there_gives_no_cookie(browser: Client) -> None:
     session_id = uuid4()
     ask(session_id)
     assert browser.get(f"/chat/{session_id}").status_code == 404
-    assert not CookieSession.objects.exists()
-    assert not browser.cookies.get("sessionid")
+    assert settings.GUEST_COOKIE_NAME not in browser.cookies
 
 
-def test_who_comes_once_is_kept_for_a_day_and_who_comes_again_for_a_year(
-    browser: Client,
+def test_who_opens_the_page_costs_no_row_however_often(
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
+    for _ in range(50):
+        browser = Client(headers=BROWSER)
+        with django_assert_num_queries(1):  # for the chat that is not there
+            browser.get("/")
+        assert guest(browser).guest_key
+    assert not CookieSession.objects.exists()
+    assert not FormerGuest.objects.exists()
+
+
+def test_a_guest_is_known_for_a_year_since_the_last_visit(browser: Client) -> None:
     with time_machine.travel(START, tick=False) as clock:
-        guest(browser)
-        assert expires() == START + timedelta(days=1)
-        browser.get("/api/sessions")  # as the page does at once
-        assert expires() == START + timedelta(seconds=YEAR)
-        assert browser.cookies["sessionid"]["max-age"] == YEAR
+        who = guest(browser)
+        given = browser.cookies[settings.GUEST_COOKIE_NAME]
+        assert given["max-age"] == YEAR
+        assert given["httponly"]
+        first = given.value
         clock.shift(timedelta(hours=23))
         browser.get("/")
-        assert expires() == START + timedelta(seconds=YEAR)
+        assert browser.cookies[settings.GUEST_COOKIE_NAME].value == first
         clock.shift(timedelta(hours=2))
-        browser.get("/")
-        assert expires() == START + timedelta(hours=25, seconds=YEAR)
+        browser.get("/api/sessions")
+        assert browser.cookies[settings.GUEST_COOKIE_NAME].value != first
+        clock.shift(timedelta(days=364))
+        assert guest(browser) == who
+        clock.shift(timedelta(days=366))
+        assert entered(browser.cookies) is None
 
 
-def expires() -> datetime:
-    return CookieSession.objects.get().expire_date
+def test_a_cookie_that_the_site_has_not_signed_is_nobodys(browser: Client) -> None:
+    who = guest(browser)
+    name = settings.GUEST_COOKIE_NAME
+    signed = browser.cookies[name].value
+    for forged in (who.guest_key, signed[:-1], "x" + signed, "a:b:c", ":", "é"):
+        assert entered({name: forged}) is None
+        browser.cookies[name] = forged
+        assert browser.get("/api/sessions").status_code == 401
+
+
+def test_guests_of_before_keep_their_chats(browser: Client) -> None:
+    """As they were known until November 2026, by Django's session cookie."""
+    session = SessionStore()
+    session[GUEST_KEY] = "a-key-of-before"
+    session.create()
+    who, session_id = Identity(None, "a-key-of-before"), uuid4()
+    ask(session_id, who)
+    browser.cookies[FORMER_COOKIE] = session.session_key or ""
+    assert entered(browser.cookies, "guest") == who
+    assert browser.get(f"/chat/{session_id}").status_code == 200
+    del browser.cookies[FORMER_COOKIE]  # as when another Django takes it
+    assert browser.get(f"/chat/{session_id}").status_code == 200
+    assert guest(browser) == who
+
+
+def test_the_cookie_of_another_django_on_the_host_is_nothing(browser: Client) -> None:
+    browser.cookies[FORMER_COOKIE] = "of-another-site"
+    assert browser.get(f"/chat/{uuid4()}").status_code == 200
+    who = guest(browser)
+    browser.cookies[FORMER_COOKIE] = "of-another-site-later"
+    assert guest(browser) == who
+    assert entered(browser.cookies) == who
 
 
 def test_a_socket_without_a_cookie_is_a_guest_of_its_own() -> None:
@@ -128,23 +179,23 @@ def test_a_socket_without_a_cookie_is_a_guest_of_its_own() -> None:
 
 
 def test_a_session_that_is_no_more_is_not_a_new_guest(browser: Client) -> None:
-    guest(browser)
-    CookieSession.objects.all().delete()
+    FormerGuest.objects.create(key=guest(browser).guest_key)
     for claim in ("", "guest", "1"):
         assert entered(browser.cookies, claim) is None
-    assert entered({"sessionid": "nonsense"}) is None
-    assert entered({"sessionid": ""}) is not None
+    for name in (settings.SESSION_COOKIE_NAME, settings.GUEST_COOKIE_NAME):
+        assert entered({name: "nonsense"}) is None
+        assert entered({name: ""}) is not None
 
 
 def test_who_was_known_must_sign_in_to_open_a_chat(browser: Client) -> None:
-    browser.cookies["sessionid"] = "of-yesterday"
+    browser.cookies[settings.SESSION_COOKIE_NAME] = "of-yesterday"
     for path in (f"/chat/{uuid4()}", f"/chat/{uuid4()}"):
         answer = browser.get(path)
         assert answer.status_code == 302
         assert answer["Location"].endswith(f"?next={path}")
-        browser.cookies["sessionid"] = "of-yesterday"
+        browser.cookies[settings.SESSION_COOKIE_NAME] = "of-yesterday"
     assert browser.get("/api/sessions").status_code == 401
-    browser.cookies["sessionid"] = "of-yesterday"
+    browser.cookies[settings.SESSION_COOKIE_NAME] = "of-yesterday"
     guest(browser)  # a new chat can be begun by anybody
     assert browser.get(f"/chat/{uuid4()}").status_code == 200
 
@@ -215,8 +266,12 @@ def test_a_visitor_has_a_ticket_that_can_be_checked(browser: Client, ada: User) 
     guest(browser)
     visitor = visitors.of_scope(scope(browser.cookies))
     assert visitor is not None
-    assert visitor.ticket == Ticket(browser.session.session_key or "")
+    key = guest(browser).guest_key
+    assert visitor.ticket == Ticket(guest_key=key)
+    assert invalid_tickets({visitor.ticket}) == set()
     browser.force_login(ada)
+    browser.get("/")
+    assert invalid_tickets({visitor.ticket}) == {visitor.ticket}
     visitor = visitors.of_scope(scope(browser.cookies))
     assert visitor is not None
     assert visitor.ticket is not None
@@ -258,6 +313,7 @@ def test_what_a_guests_open_socket_said_meanwhile_is_the_users_too(
     who = guest(browser)
     browser.force_login(ada)
     late = uuid4()
+    browser.get("/")
     ask(late, who)
     assert browser.get(f"/chat/{late}").status_code == 200
 
@@ -269,4 +325,3 @@ def test_who_signs_out_is_nobody(browser: Client, ada: User) -> None:
     cookies = SimpleCookie(browser.cookies.output(header=""))
     browser.logout()
     assert entered(cookies) is None
-    assert not browser.cookies

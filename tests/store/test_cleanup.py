@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from chat import store
-from chat.models import Event, Run, Session, Step
+from chat.models import Event, FormerGuest, Run, Session, Step
 from tests.conftest import StartSite
 from tests.rows import GUEST, ask, claimed_run
 from tests.servers import Databases, Site, wait_until
@@ -45,6 +45,15 @@ def test_cookie_sessions_go_when_they_have_expired() -> None:
     cookie_session("new", timedelta(days=1))
     store.clean_up()
     assert [each.session_key for each in CookieSession.objects.all()] == ["new"]
+
+
+@pytest.mark.django_db
+def test_former_guests_go_when_their_cookies_have_expired() -> None:
+    year = timedelta(days=365)
+    for key, ago in (("old", year + timedelta(hours=1)), ("recent", year / 2)):
+        FormerGuest.objects.create(key=key, at=timezone.now() - ago)
+    store.clean_up()
+    assert store.former_guests({"old", "recent"}) == {"recent"}
 
 
 @pytest.mark.django_db

@@ -43,7 +43,11 @@ const sessionId = config.session_id;
 
 const owner = config.user?.name ?? "";
 const guests = new JsonStorage(() => localStorage);
-const browser = inBrowser(window, { owner, sessionsUrl: config.urls.sessions });
+const browser = inBrowser(window, {
+  owner,
+  sessionsUrl: config.urls.sessions,
+  csrfCookie: config.csrf_cookie,
+});
 const { clock, storage, tabStorage } = browser;
 if (owner) storage.adopt(guests, ["draft:", "outbox:"]);
 

@@ -17,6 +17,7 @@ export interface Config {
   signed_in: boolean;
   new: boolean;
   urls: { new_chat: string; sessions: string; chat: string; image: string };
+  csrf_cookie: string;
   heartbeat_interval: number;
   /** The server's time, in Unix seconds. */
   now: number;
