@@ -181,13 +181,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
             raise Refused(CLOSE_OVERLOADED)
         if not self.scope["origin_is_allowed"]:
             raise Refused(CLOSE_FORBIDDEN)
+        address = _address(self.scope)
+        self.held.enter_context(self.runtime.limits.address(address))
         visitor = await self.scope["visitor"]()
         if visitor is None:
             raise Refused(CLOSE_NOT_SIGNED_IN)
         self.who = who = visitor.who
         self.ticket = visitor.ticket
         self.address_key = visitor.address_key
-        self.held.enter_context(self.runtime.limits.socket(who, _address(self.scope)))
+        self.held.enter_context(self.runtime.limits.person(who, address))
         self.session_id = _session_id(self.scope)
         self.viewer = SocketViewer(
             self.session_id,

@@ -116,6 +116,22 @@ async def test_who_is_refused_for_the_page_costs_no_query() -> None:
     assert await closed(client) == protocol.CLOSE_FORBIDDEN
 
 
+async def test_one_socket_too_many_at_an_address_costs_no_query_either(
+    settings: Settings,
+) -> None:
+    settings.MAX_SOCKETS_PER_ADDRESS = 1
+
+    async def visitor() -> Visitor:
+        raise AssertionError("was looked for")
+
+    first, second = communicator(), refused_by(visitor, origin_is_allowed=True)
+    await first.connect()
+    await first.receive_json_from()
+    assert await second.connect() == (True, None)
+    assert await closed(second) == protocol.CLOSE_TOO_MANY
+    await first.disconnect()
+
+
 async def test_without_a_database_nobody_is_turned_away_for_good() -> None:
     async def visitor() -> Visitor:
         raise OperationalError("away")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 from typing import Final
 
 from django.conf import settings
 
+from chat.store import Identity
 from chat.wire.protocol import ProtocolError
 
 MINUTE: Final = 60.0
@@ -32,21 +34,36 @@ class Limits:
         # (what, person) → (when their allowance was last counted, what was left then)
         self._allowances: dict[Hashable, tuple[float, float]] = {}
 
+    def address(self, address: str) -> AbstractContextManager[None]:
+        """Hold a socket of an address open. Raises TooManyError.
+
+        To be asked first: it needs to know nobody.
+        """
+        return self._hold({("address", address): settings.MAX_SOCKETS_PER_ADDRESS})
+
+    def person(self, person: Identity, address: str) -> AbstractContextManager[None]:
+        """Hold a socket of a person open. Raises TooManyError.
+
+        Guests leave some of their address's for those who have signed in there.
+        """
+        held: dict[tuple[str, Hashable], int] = {
+            ("person", person): settings.MAX_SOCKETS_PER_USER
+        }
+        if person.user_id is None:
+            guests = guests_share(settings.MAX_SOCKETS_PER_ADDRESS)
+            held["guests", address] = guests
+        return self._hold(held)
+
     @contextmanager
-    def socket(self, person: Hashable, address: str) -> Iterator[None]:
-        """Hold a socket open. Raises TooManyError."""
-        held = (
-            (("person", person), settings.MAX_SOCKETS_PER_USER),
-            (("address", address), settings.MAX_SOCKETS_PER_ADDRESS),
-        )
-        if any(self._sockets[key] >= limit for key, limit in held):
+    def _hold(self, held: Mapping[tuple[str, Hashable], int]) -> Iterator[None]:
+        if any(self._sockets[key] >= limit for key, limit in held.items()):
             raise TooManyError
-        for key, _ in held:
+        for key in held:
             self._sockets[key] += 1
         try:
             yield
         finally:
-            for key, _ in held:
+            for key in held:
                 self._sockets[key] -= 1
                 if not self._sockets[key]:
                     del self._sockets[key]
@@ -80,9 +97,14 @@ class Limits:
 
     def _forget(self, now: float) -> None:
         """Drop who has been silent for a minute: their allowance is whole again."""
-        for key in list(self._allowances)[:2]:
+        for key in tuple(islice(self._allowances, 2)):
             if now - self._allowances[key][0] > MINUTE:
                 del self._allowances[key]
+
+
+def guests_share(places: int) -> int:
+    """How many of these places guests may take; the others are for who signs in."""
+    return max(1, places * 3 // 4)
 
 
 def _too_fast(why: str, wait: float) -> ProtocolError:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import timeit
 from contextlib import ExitStack
 
 import pytest
 from pytest_django import Settings
 
 from chat.auth.limits import MAX_READS_PER_MINUTE, Limits, TooManyError
+from chat.store import Identity
 from chat.wire.protocol import ErrorData, ProtocolError
 
 
@@ -29,7 +31,7 @@ def clock() -> Clock:
 @pytest.fixture
 def limits(clock: Clock, settings: Settings) -> Limits:
     settings.MAX_SOCKETS_PER_USER = 2
-    settings.MAX_SOCKETS_PER_ADDRESS = 3
+    settings.MAX_SOCKETS_PER_ADDRESS = 4
     settings.MAX_MESSAGES_PER_MINUTE = 6
     return Limits(clock)
 
@@ -40,42 +42,63 @@ def refused(limits: Limits, person: str) -> ErrorData:
     return caught.value.data
 
 
+ADA, BOB = Identity(1, ""), Identity(2, "")
+
+
 def test_a_person_has_so_many_sockets_and_may_open_another_when_one_closes(
     limits: Limits,
 ) -> None:
     with ExitStack() as held:
-        held.enter_context(limits.socket("ada", "1.1.1.1"))
-        with limits.socket("ada", "1.1.1.2"):
-            with pytest.raises(TooManyError), limits.socket("ada", "1.1.1.3"):
+        held.enter_context(limits.person(ADA, "1.1.1.1"))
+        with limits.person(ADA, "1.1.1.2"):
+            with pytest.raises(TooManyError), limits.person(ADA, "1.1.1.3"):
                 pass
-            with limits.socket("bob", "1.1.1.3"):
+            with limits.person(BOB, "1.1.1.3"):
                 pass
-        with limits.socket("ada", "1.1.1.3"):
+        with limits.person(ADA, "1.1.1.3"):
             pass
 
 
 def test_an_address_has_so_many_sockets_whoever_opens_them(limits: Limits) -> None:
     with ExitStack() as held:
-        for person in "abc":
-            held.enter_context(limits.socket(person, "1.1.1.1"))
-        with pytest.raises(TooManyError), limits.socket("d", "1.1.1.1"):
+        for _ in range(4):
+            held.enter_context(limits.address("1.1.1.1"))
+        with pytest.raises(TooManyError), limits.address("1.1.1.1"):
             pass
-        with limits.socket("d", "1.1.1.2"):
+        with limits.address("1.1.1.2"):
+            pass
+
+
+def test_guests_leave_some_of_an_address_to_those_who_have_signed_in(
+    limits: Limits,
+) -> None:
+    with ExitStack() as held:
+        for number in range(3):
+            guest = Identity(None, f"guest-{number}")
+            held.enter_context(limits.person(guest, "1.1.1.1"))
+        late = Identity(None, "late")
+        with pytest.raises(TooManyError), limits.person(late, "1.1.1.1"):
+            pass
+        with limits.person(late, "1.1.1.2"), limits.person(ADA, "1.1.1.1"):
             pass
 
 
 def test_a_refused_socket_counts_for_nothing(limits: Limits) -> None:
-    with limits.socket("ada", "a"), limits.socket("ada", "a"):
+    with limits.person(ADA, "a"), limits.person(ADA, "a"):
         for _ in range(5):
-            with pytest.raises(TooManyError), limits.socket("ada", "a"):
+            with pytest.raises(TooManyError), limits.person(ADA, "a"):
                 pass
-    with limits.socket("ada", "a"), limits.socket("ada", "a"):
+    with limits.person(ADA, "a"), limits.person(ADA, "a"):
         pass
 
 
 def test_a_socket_that_fails_is_given_back(limits: Limits) -> None:
     for _ in range(5):
-        with pytest.raises(ZeroDivisionError), limits.socket("ada", "a"):
+        with (
+            pytest.raises(ZeroDivisionError),
+            limits.address("a"),
+            limits.person(ADA, "a"),
+        ):
             raise ZeroDivisionError
     assert not limits._sockets
 
@@ -132,3 +155,15 @@ def test_who_is_silent_for_a_minute_is_forgotten(limits: Limits, clock: Clock) -
             limits.message(busy)
         clock.now += 11
     assert len(limits._allowances) < 20
+
+
+def test_counting_costs_the_same_with_many_people(limits: Limits) -> None:
+    """Of 100,000 who have just said something, a message must not copy the table."""
+
+    def cost() -> float:
+        return min(timeit.repeat(lambda: limits.read("ada"), number=50, repeat=5))
+
+    alone = cost()
+    for number in range(100_000):
+        limits.read(f"guest {number}")
+    assert cost() < 10 * alone
