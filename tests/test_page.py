@@ -120,11 +120,11 @@ def test_lines_say_what_happened() -> None:
     use = {
         **STEP,
         "type": "tool_use",
-        "content": "{}",
+        "content": '{"expression": "2*3"}',
         "tool_input": {"expression": "2*3"},
     }
     assert gist(use) == "2*3"
-    assert gist({**use, "tool_input": {"a": 1, "b": [2]}}) == "a: 1, b: [2]"
+    assert gist({**use, "content": '{"a": 1, "b": [2]}'}) == "a: 1, b: [2]"
     assert one_line("a\n b  " + "c" * 200, 10) == "a b cccccc…"
 
 

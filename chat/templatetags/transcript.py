@@ -6,17 +6,21 @@ it: the same elements, the same words.
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from django import template
 
+from chat.templatetags.readable import arguments_of
+from chat.words.cut import cut
+from chat.words.terminal import terminal_text
+from chat.words.values import Entries, plainly
+
 register = template.Library()
 
 GIST_CHARS: Final = 140
 HEADING_CHARS: Final = 80
-RESULT_CHARS: Final = 3_000
+GIST_SOURCE: Final = 8_000  # so much is looked at: much of it may be control codes
 WORTH_SAYING_MS: Final = 100
 SECOND: Final = 1_000  # milliseconds
 MINUTE: Final = 60  # seconds
@@ -229,52 +233,36 @@ def gist(step: Step) -> str:
     if step["type"] == "tool_use":
         return _arguments(step)
     if step["type"] == "tool_result":
-        return one_line(step["content"]) or "Nothing"
-    return "" if step["status"] == "running" else one_line(step["content"])
+        return _content(step) or "Nothing"
+    return "" if step["status"] == "running" else _content(step)
 
 
 def _arguments(step: Step) -> str:
-    given = step.get("tool_input")
-    if not isinstance(given, dict):
-        return one_line(step["content"])
-    if len(given) == 1:
-        return one_line(_plain(*given.values()))
-    pairs = (f"{key}: {one_line(_plain(value), 40)}" for key, value in given.items())
+    given = arguments_of(step)
+    if not isinstance(given, Entries):
+        return _content(step)
+    if len(given.entries) == 1:
+        return one_line(plainly(given.entries[0][1]))
+    pairs = (f"{key}: {one_line(plainly(value), 40)}" for key, value in given.entries)
     return one_line(", ".join(pairs))
 
 
-def _plain(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def _content(step: Step) -> str:
+    return one_line(terminal_text(step["content"][:GIST_SOURCE]))
 
 
 @register.filter
 def one_line(text: str, limit: int = GIST_CHARS) -> str:
     """One line of at most `limit` characters."""
-    line = " ".join(text[: limit * 4].split())
-    return f"{line[:limit].rstrip()}…" if len(line) > limit else line
+    line = " ".join(cut(text, limit * 4).split())
+    start = cut(line, limit)
+    return line if start == line else f"{start.rstrip()}…"
 
 
 @register.filter
 def heading(prompt: str) -> str:
     """The beginning of a prompt."""
     return one_line(prompt, HEADING_CHARS)
-
-
-@register.filter
-def beginning(content: str) -> str:
-    """As much of a result as is shown at first."""
-    return f"{content[:RESULT_CHARS]}…" if len(content) > RESULT_CHARS else content
-
-
-@register.filter
-def pretty(step: Step) -> str:
-    """A tool's arguments, laid out."""
-    given = step.get("tool_input")
-    if given is None:
-        return str(step["content"])
-    return json.dumps(given, ensure_ascii=False, indent=2)
 
 
 # ---------------------------------------------------------------- the end

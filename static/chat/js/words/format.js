@@ -2,6 +2,8 @@
  * Numbers and times as people read them.
  */
 
+import { cut } from "./cut.js";
+
 /**
  * Milliseconds: "12 ms", "2.4 s", "42 s", "1 min 0 s", "2 h 5 min". No time at all is "".
  * In whole numbers all the way, as chat/templatetags/transcript.py does it.
@@ -60,11 +62,11 @@ export function size(chars) {
  * @param {number} limit
  */
 export function oneLine(text, limit) {
-  const start = text
-    .slice(0, limit * 4)
+  const line = cut(text, limit * 4)
     .replace(/\s+/g, " ")
     .trim();
-  return start.length > limit ? `${start.slice(0, limit).trimEnd()}…` : start;
+  const start = cut(line, limit);
+  return start === line ? line : `${start.trimEnd()}…`;
 }
 
 /**

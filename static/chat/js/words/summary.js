@@ -5,8 +5,12 @@
  */
 
 import { oneLine } from "./format.js";
+import { terminalText } from "./terminal.js";
+import { jsonValue, plainly } from "./values.js";
 
 const GIST_CHARS = 140;
+/** So much of a long text is looked at: much of it may be control codes. */
+const GIST_SOURCE = 8_000;
 
 /**
  * Shorter than this is no time at all for thinking or writing.
@@ -22,35 +26,27 @@ export function isWorthSaying(ms) {
  * @param {Step} step
  */
 export function argumentsGist(step) {
-  const input = step.tool_input ?? parsed(step.content);
-  if (!input) return oneLine(step.content, GIST_CHARS);
-  const entries = Object.entries(input);
-  if (entries.length === 1) return oneLine(plain(entries[0]?.[1]), GIST_CHARS);
-  const pairs = entries.map(([key, value]) => `${key}: ${oneLine(plain(value), 40)}`);
+  const given = argumentsOf(step);
+  if (given?.kind !== "object") return contentGist(step);
+  const { entries } = given;
+  const [first] = entries;
+  if (first && entries.length === 1) return oneLine(plainly(first[1]), GIST_CHARS);
+  const pairs = entries.map(([key, value]) => `${key}: ${oneLine(plainly(value), 40)}`);
   return oneLine(pairs.join(", "), GIST_CHARS);
 }
 
-/** @param {Step} step */
-export function contentGist(step) {
-  return oneLine(step.content, GIST_CHARS);
-}
-
-/** @param {unknown} value */
-function plain(value) {
-  return typeof value === "string" ? value : JSON.stringify(value);
-}
-
 /**
- * @param {string} text
- * @returns {Record<string, unknown> | null}
+ * A tool's arguments as the model wrote them, or, where that is not quite JSON, as they
+ * were understood.
+ * @param {Step} step
  */
-function parsed(text) {
-  if (!text.startsWith("{")) return null;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
+export function argumentsOf({ content, tool_input }) {
+  return jsonValue(content) ?? (tool_input && jsonValue(JSON.stringify(tool_input)));
+}
+
+/** @param {Step} step */
+export function contentGist({ content }) {
+  return oneLine(terminalText(content.slice(0, GIST_SOURCE)), GIST_CHARS);
 }
 
 /** @type {Record<Reason, string>} */
@@ -154,9 +150,9 @@ function beginningOf(step) {
 function endOf(step) {
   switch (step.type) {
     case "tool_result":
-      return `Result: ${oneLine(step.content, 80)}`;
+      return `Result: ${oneLine(contentGist(step), 80)}`;
     case "error":
-      return `Error: ${oneLine(step.content, 120)}`;
+      return `Error: ${oneLine(contentGist(step), 120)}`;
     default:
       return null;
   }

@@ -1,9 +1,18 @@
 /**
- * What a tool returned: JSON, tables and images as such, the rest as text, and of much
- * of it the beginning.
+ * What a tool was given and what it returned: JSON, tables and images as such, the rest
+ * as a terminal would show it, and of much of it the beginning.
+ *
+ * The twin of chat/templatetags/readable.py, but for tables and images.
+ *
+ * @import { Step } from "../../client/types.js"
+ * @import { Part, Value } from "../../words/values.js"
  */
 
+import { cut } from "../../words/cut.js";
 import { size } from "../../words/format.js";
+import { argumentsOf } from "../../words/summary.js";
+import { terminalText } from "../../words/terminal.js";
+import { jsonValue, laidOut, plainly } from "../../words/values.js";
 import { button, h } from "../dom.js";
 import { image, isInlineImage } from "../markdown/links.js";
 import { codeNode, markdownNodes } from "../markdown/nodes.js";
@@ -14,10 +23,29 @@ const CUT_CHARS = 3_000;
 const CUT_LINES = 40;
 const MAX_ROWS = 200;
 const MAX_COLUMNS = 12;
-const PARSE_LIMIT = 1_000_000;
+const TABLE_LIMIT = 1_000_000;
+/** Of a longer text only so much is read until all of it is asked for. */
+const SOURCE_CHARS = 30_000;
 
-/** @type {WeakMap<Element, string>} the whole text behind a "show all" */
+/** @type {WeakMap<Element, () => Part[]>} all that is behind a "show all" */
 const whole = new WeakMap();
+
+/**
+ * @param {HTMLElement} root
+ * @param {Step} step a tool's call
+ */
+export function renderArguments(root, step) {
+  if (step.status === "running") {
+    // What is written now is at the end.
+    const start = Math.max(0, step.content.length - CUT_CHARS);
+    root.replaceChildren(preNode([textPart(step.content.slice(start))]));
+    return;
+  }
+  const value = argumentsOf(step);
+  root.replaceChildren(
+    ...(value ? partNodes(laidOut(value)) : textNodes(step.content)),
+  );
+}
 
 /**
  * @param {HTMLElement} root
@@ -36,10 +64,10 @@ export function renderResult(root, content, isDone) {
  * @param {HTMLElement} pressed
  */
 export function showAll(pressed) {
-  const text = whole.get(pressed);
+  const parts = whole.get(pressed);
   const pre = pressed.parentElement?.querySelector("pre");
-  if (text === undefined || !pre) return;
-  pre.textContent = text;
+  if (!parts || !pre) return;
+  pre.replaceChildren(...insideOf(parts()));
   pre.classList.add("is-whole");
   pre.focus();
   pressed.remove();
@@ -51,103 +79,154 @@ function shapedNode(content) {
   if (/^https?:\/\/\S+\.(?:png|jpe?g|gif|webp|svg)$/i.test(content)) {
     return image(content, "Image");
   }
-  if (/^\|.*\|\s*\n\|[\s:|-]+\|/.test(content) && content.length < PARSE_LIMIT) {
+  if (/^\|.*\|\s*\n\|[\s:|-]+\|/.test(content) && content.length < TABLE_LIMIT) {
     return h("div", { class: "prose" }, ...markdownNodes(content));
   }
-  const value = parsed(content);
-  return value === undefined ? null : valueNode(value);
+  const value = /^[[{]/.test(content) ? jsonValue(content) : undefined;
+  return value ? valueNode(value) : null;
 }
 
-/** @param {string} content @returns {unknown} */
-function parsed(content) {
-  if (!/^[[{]/.test(content) || content.length > PARSE_LIMIT) return undefined;
-  try {
-    return JSON.parse(content);
-  } catch {
-    return undefined;
-  }
-}
-
-/** @param {unknown} value */
+/** @param {Value} value */
 function valueNode(value) {
-  if (isTable(value)) return tableNode(value);
-  const text = JSON.stringify(value, null, 2);
-  if (isLong(text)) return h("div", {}, ...textNodes(text));
-  return codeNode(text, "json");
+  const rows = rowsOf(value);
+  if (rows) return tableNode(rows, value);
+  const parts = laidOut(value);
+  const [part] = parts;
+  if (part && parts.length === 1 && !isLong(parts)) return codeNode(part.text, "json");
+  return h("div", {}, ...partNodes(parts));
 }
 
 /**
- * Are these rows? Objects of the same few simple fields.
- * @param {unknown} value
- * @returns {value is Record<string, unknown>[]}
+ * The rows of a table, if this is one: objects of the same few simple fields.
+ * @param {Value} value
+ * @returns {[string, Value][][] | null}
  */
-function isTable(value) {
-  if (!Array.isArray(value) || value.length < 2) return false;
-  const columns = Object.keys(value[0] ?? {}).join("\n");
-  return (
+function rowsOf(value) {
+  if (value.kind !== "array" || value.items.length < 2) return null;
+  const rows = value.items.map((item) => (item.kind === "object" ? item.entries : []));
+  const columns = namesOf(rows[0] ?? []);
+  const isTable =
     columns !== "" &&
-    value.every((row) => isFlat(row) && Object.keys(row).join("\n") === columns) &&
-    Object.keys(value[0]).length <= MAX_COLUMNS
-  );
+    (rows[0]?.length ?? 0) <= MAX_COLUMNS &&
+    rows.every((row) => namesOf(row) === columns && row.every(isSimple));
+  return isTable ? rows : null;
 }
 
-/** @param {unknown} row */
-function isFlat(row) {
-  if (typeof row !== "object" || row === null || Array.isArray(row)) return false;
-  return Object.values(row).every((cell) => typeof cell !== "object" || cell === null);
+/** @param {[string, Value][]} row */
+function namesOf(row) {
+  return row.map(([name]) => name).join("\n");
 }
 
-/** @param {Record<string, unknown>[]} rows */
-function tableNode(rows) {
-  const columns = Object.keys(rows[0] ?? {});
-  const head = h("tr", {}, ...columns.map((name) => h("th", { scope: "col" }, name)));
+/** @param {[string, Value]} entry */
+function isSimple([, { kind }]) {
+  return kind === "plain" || kind === "string";
+}
+
+/**
+ * @param {[string, Value][][]} rows
+ * @param {Value} value that they come from
+ */
+function tableNode(rows, value) {
+  const names = (rows[0] ?? []).map(([name]) => h("th", { scope: "col" }, name));
   const body = rows
     .slice(0, MAX_ROWS)
-    .map((row) =>
-      h("tr", {}, ...columns.map((name) => h("td", {}, String(row[name])))),
-    );
-  const table = h("table", {}, h("thead", {}, head), h("tbody", {}, ...body));
+    .map((row) => h("tr", {}, ...row.map(([, cell]) => h("td", {}, plainly(cell)))));
+  const table = h(
+    "table",
+    {},
+    h("thead", {}, h("tr", {}, ...names)),
+    h("tbody", {}, ...body),
+  );
   const box = h("div", { class: "prose" }, scrollBox(table));
   if (rows.length > MAX_ROWS) {
     const text = `The first ${MAX_ROWS} of ${rows.length.toLocaleString("en")} rows.`;
     box.append(h("p", { class: "note" }, text));
-    const all = textNodes(JSON.stringify(rows, null, 2));
-    box.append(h("div", {}, ...all));
+    box.append(h("div", {}, ...partNodes(laidOut(value))));
   }
   return box;
 }
 
-/** @param {string} text */
-function isLong(text) {
-  return text.length > CUT_CHARS || countLines(text) > CUT_LINES;
+/**
+ * @param {string} text
+ * @returns {Part}
+ */
+function textPart(text) {
+  return { text: terminalText(text), isLines: false };
 }
 
 /** @param {string} text */
 function textNodes(text) {
-  const pre = h("pre", { class: "plain", tabindex: 0 });
-  if (!isLong(text)) {
-    pre.textContent = text;
-    return [pre];
-  }
-  pre.textContent = `${beginning(text)}…`;
-  const all = button(`Show all (${size(text.length)})`, "show-all");
-  whole.set(all, text);
-  return [pre, all];
+  if (text.length <= SOURCE_CHARS) return partNodes([textPart(text)]);
+  const start = [textPart(cut(text, SOURCE_CHARS))];
+  return cutNodes(beginning(start), text.length, () => [textPart(text)]);
 }
 
-/** @param {string} text */
-function beginning(text) {
-  const lines = text.slice(0, CUT_CHARS).split("\n", CUT_LINES);
-  return lines.join("\n");
+/** @param {Part[]} parts */
+function partNodes(parts) {
+  if (!isLong(parts)) return [preNode(parts)];
+  const length = parts.reduce((sum, { text }) => sum + text.length, 0);
+  return cutNodes(beginning(parts), length, () => parts);
 }
 
-/** @param {string} text */
-function countLines(text) {
+/**
+ * @param {Part[]} shown
+ * @param {number} length of all
+ * @param {() => Part[]} all
+ */
+function cutNodes(shown, length, all) {
+  const press = button(`Show all (${size(length)})`, "show-all");
+  whole.set(press, all);
+  return [preNode(shown), press];
+}
+
+/** @param {Part[]} parts */
+function preNode(parts) {
+  return h("pre", { class: "plain", tabindex: 0 }, ...insideOf(parts));
+}
+
+/** @param {Part[]} parts */
+function insideOf(parts) {
+  return parts.map(({ text, isLines }) =>
+    isLines ? h("span", { class: "lines" }, text) : text,
+  );
+}
+
+/** @param {Part[]} parts */
+function isLong(parts) {
+  const length = parts.reduce((sum, { text }) => sum + text.length, 0);
+  return length > CUT_CHARS || countLines(parts) > CUT_LINES;
+}
+
+/** @param {Part[]} parts */
+function countLines(parts) {
   let count = 1;
-  let at = text.indexOf("\n");
-  while (at >= 0 && count <= CUT_LINES) {
-    count += 1;
-    at = text.indexOf("\n", at + 1);
+  for (const { text } of parts) {
+    let at = text.indexOf("\n");
+    while (at >= 0 && count <= CUT_LINES) {
+      count += 1;
+      at = text.indexOf("\n", at + 1);
+    }
   }
   return count;
+}
+
+/**
+ * As much as is shown at first.
+ * @param {Part[]} parts
+ */
+function beginning(parts) {
+  let chars = CUT_CHARS;
+  let lines = CUT_LINES;
+  /** @type {Part[]} */
+  const shown = [];
+  for (const { text, isLines } of parts) {
+    const whole = cut(text, chars).split("\n").slice(0, lines);
+    const start = whole.join("\n");
+    const isCut = start.length < text.length;
+    shown.push({ text: isCut ? `${start}…` : text, isLines });
+    if (isCut) break;
+    chars -= text.length;
+    lines -= whole.length - 1;
+  }
+  return shown;
 }

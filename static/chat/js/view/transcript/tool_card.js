@@ -19,7 +19,7 @@ import {
   setPart,
   stepId,
 } from "./card.js";
-import { renderResult } from "./result.js";
+import { renderArguments, renderResult } from "./result.js";
 import { stepActs } from "./text_card.js";
 
 export class ToolCard {
@@ -28,6 +28,7 @@ export class ToolCard {
   #use = new Half("tool", "Arguments");
   #result = new Half("result", "Result");
   #time = headPart("time");
+  #useShown = "";
   #resultShown = "";
   #serverNow;
 
@@ -79,12 +80,12 @@ export class ToolCard {
     if (!this.#use.show(step, this.#run) || !step) return;
     const isWritten = step.status !== "running";
     setPart(this.#use.name, step.tool_name ?? "tool");
-    setPart(this.#use.gist, isWritten ? argumentsGist(step) : "Writing the call");
     this.#use.text.classList.toggle("has-caret", !isWritten);
-    const text = step.tool_input
-      ? JSON.stringify(step.tool_input, null, 2)
-      : step.content;
-    if (this.#use.text.textContent !== text) this.#use.text.textContent = text;
+    const state = `${step.status}:${step.content.length}`;
+    if (state === this.#useShown) return;
+    this.#useShown = state;
+    setPart(this.#use.gist, isWritten ? argumentsGist(step) : "Writing the call");
+    renderArguments(this.#use.text, step);
   }
 
   /** @param {Step | undefined} step */
