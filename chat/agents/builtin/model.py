@@ -10,8 +10,10 @@ A model of this size can neither choose tools nor be trusted with their results.
 the tools themselves say whether a prompt is theirs and with which arguments, and
 where a tool is used the model writes its thought and its answer token by token, but
 within a grammar that leaves it the choice between a few sensible wordings, all of
-which hold the tool's result. Every answer without a tool is what the model writes,
-right or wrong.
+which hold the tool's result; such a thought says that it is a template. A question of
+several parts is taken apart. Every answer without a tool is what the model writes,
+right or wrong, but brief, and where it would surely make something up it says instead
+that it is too small.
 """
 
 from __future__ import annotations
@@ -26,11 +28,27 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from chat.agents.base import Flow
 from chat.agents.builtin import phrases
+from chat.agents.builtin.questions import (
+    ABOUT,
+    DOUBT,
+    ENOUGH,
+    REST,
+    TOO_SMALL,
+    Call,
+    Plan,
+    is_about_itself,
+    is_beyond,
+    is_small_talk,
+    plan,
+)
 from chat.agents.model.client import (
     ChatRequest,
     ChatServer,
@@ -49,6 +67,7 @@ NAME: Final = "SmolLM2-135M-Instruct"
 START_LIMIT: Final = 60.0  # seconds until the model must be loaded
 CONTEXT: Final = 2048  # tokens of a conversation
 NAMED_CONTEXT: Final = 8192  # the same, with a model of the owner's choice
+MAX_TOKENS: Final = 80  # of an answer without tools
 PARALLEL: Final = 4  # conversations at once; more wait their turn
 
 INSTRUCTIONS: Final = (
@@ -195,23 +214,36 @@ class BuiltinModel:
         last = request.messages[-1]
         if last["role"] == "tool":
             return await self._tell(server, request, sink)
-        if last["role"] == "user":
-            for tool in request.tools:
-                name = tool["function"]["name"]
-                arguments = self._recognise(name, last["content"])
-                if arguments is not None:
-                    return await self._call(server, last, name, arguments, sink)
-        return await self._chat(server, request, sink, flow)
+        asked = last["content"] if last["role"] == "user" else ""
+        planned = self._plan(request, asked)
+        if planned.calls:
+            return await self._call(server, asked, planned.calls, sink)
+        if is_about_itself(asked) or is_beyond(asked):
+            sink.text(ABOUT if is_about_itself(asked) else TOO_SMALL)
+            return Completion("stop")
+        completion = await self._chat(server, request, sink, flow)
+        if not is_small_talk(asked):
+            sink.text(f"\n\n{DOUBT}")
+        return completion
 
     async def close(self) -> None:
         """End the model's process."""
         await self._process.close()
 
-    def _recognise(self, name: str, prompt: str) -> dict[str, Any] | None:
-        tool: object = self._tools.get(name)
-        if isinstance(tool, RecognisingTool):
-            return tool.recognise(prompt)
-        return None
+    def _plan(self, request: ChatRequest, asked: str) -> Plan:
+        """What of the question the tools of the request say is theirs."""
+        names = [tool["function"]["name"] for tool in request.tools]
+        offered: dict[str, object] = {name: self._tools.get(name) for name in names}
+
+        def recognise(text: str) -> tuple[str, dict[str, Any]] | None:
+            for name, tool in offered.items():
+                if isinstance(tool, RecognisingTool):
+                    arguments = tool.recognise(text)
+                    if arguments is not None:
+                        return name, arguments
+            return None
+
+        return plan(asked, recognise)
 
     async def _chat(
         self,
@@ -225,45 +257,64 @@ class BuiltinModel:
             for message in request.messages
             if message["role"] in {"user", "assistant"} and message["content"]
         ]
-        return await server.stream(_plain(messages, max_tokens=400), sink, flow)
+        request = _plain(messages, max_tokens=MAX_TOKENS)
+        completion = await server.stream(request, sink, flow)
+        if completion.finish_reason != "length":
+            return completion
+        sink.text(f" … {ENOUGH}")
+        return replace(completion, finish_reason="stop")
 
     async def _call(
         self,
         server: ChatServer,
-        asked: dict[str, Any],
-        name: str,
-        arguments: dict[str, Any],
+        asked: str,
+        calls: Sequence[Call],
         sink: DeltaSink,
     ) -> Completion:
-        """Think aloud about the question, then call the tool."""
-        how = f"(Say how you will find out, with {phrases.spoken(name)}.)"
-        messages = [{"role": "user", "content": f"{asked['content']}\n{how}"}]
-        request = _worded(messages, phrases.thought(name, arguments))
+        """Think aloud about the question, then call the tools."""
+        tools = " and ".join(phrases.spoken(call.name) for call in calls)
+        how = f"(Say how you will find out, with {tools}.)"
+        messages = [{"role": "user", "content": f"{asked}\n{how}"}]
+        thoughts = [phrases.thought(call.name, call.arguments) for call in calls]
+        request = _worded(messages, phrases.in_turn(thoughts))
         completion = await server.stream(request, _AsThought(sink))
-        sink.call(CallDelta(name, json.dumps(arguments, ensure_ascii=False)))
+        sink.reasoning(phrases.TEMPLATE)
+        for index, call in enumerate(calls):
+            arguments = json.dumps(call.arguments, ensure_ascii=False)
+            sink.call(CallDelta(call.name, arguments, index))
         return completion
 
     async def _tell(
         self, server: ChatServer, request: ChatRequest, sink: DeltaSink
     ) -> Completion:
-        """Say what the tool found, in words that hold the result."""
-        result = str(request.messages[-1]["content"])
+        """Say what the tools found, in words that hold the results."""
+        results = _results(request.messages)
         asked = next(m for m in reversed(request.messages) if m["role"] == "user")
         told = _Noting(sink)
-        if len(result) > phrases.MAX_WRITTEN:
-            sink.text(f"{result}\n")
-            told.said = result
+        for result in results:
+            if len(result) > phrases.MAX_WRITTEN:
+                told.text(f"{result}\n")
+        found = "; ".join(result[:200] for result in results)
         messages = [
             {"role": "user", "content": asked["content"]},
-            {"role": "assistant", "content": f"(I looked it up: {result[:200]})"},
+            {"role": "assistant", "content": f"(I looked it up: {found})"},
             {"role": "user", "content": "What is the answer?"},
         ]
-        request = _worded(messages, phrases.answer(result))
-        completion = await server.stream(request, told)
-        if result.removeprefix(phrases.ERROR) not in told.said:
-            # A model that does not keep to the grammar: the result must be there.
-            sink.text(f" ({result})")
+        answers = phrases.in_turn([phrases.answer(result) for result in results])
+        completion = await server.stream(_worded(messages, answers), told)
+        for result in results:
+            if result.removeprefix(phrases.ERROR) not in told.said:
+                # A model that does not keep to the grammar: the result must be there.
+                sink.text(f" ({result})")
+        if self._plan(request, asked["content"]).rest:
+            sink.text(f"\n\n{REST}")
         return completion
+
+
+def _results(messages: Sequence[dict[str, Any]]) -> list[str]:
+    """What the tools of the latest round gave, in the order of their calls."""
+    of_tools = takewhile(lambda m: m["role"] == "tool", reversed(messages))
+    return [str(message["content"]) for message in of_tools][::-1]
 
 
 class _AsThought:

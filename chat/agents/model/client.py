@@ -36,6 +36,9 @@ from chat.agents.model.sse import (
 
 logger = logging.getLogger(__name__)
 
+# Seconds a connection is kept for the next request. Less than the 5 after which uvicorn
+# (vLLM, SGLang) and llama.cpp's server hang up: one that is gone costs another attempt.
+KEEP_ALIVE: Final = 4.0
 ATTEMPTS: Final = 4
 BACKOFF: Final = 0.5
 MAX_BACKOFF: Final = 8.0
@@ -171,7 +174,7 @@ class ChatServer:
         if self._session is None or self._loop is not loop:
             self._loop = loop
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
                 trust_env=not _is_local(self._url),
                 auto_decompress=True,

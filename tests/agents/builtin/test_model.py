@@ -14,6 +14,7 @@ import pytest
 
 from chat.agents.base import PartGrew, PartStarted
 from chat.agents.builtin.model import BuiltinModel, ModelProcess, find_model
+from chat.agents.builtin.questions import DOUBT, REST, TOO_SMALL
 from chat.agents.qwen import QwenAgent
 from chat.agents.qwen.threads import ThreadPool
 from chat.agents.tools.calculator import Calculator
@@ -73,6 +74,22 @@ async def test_the_built_in_model_uses_tools_answers_and_comes_back(
     told = await listen(agent.run_with_reasoning_stream("What is 1/0?", []))
     assert told.parts[2].status == "error"
     assert "Division by zero" in told.answer
+
+    asked = "What is 12*7, what time is it in Tokyo, and why is the sky blue?"
+    told = await listen(agent.run_with_reasoning_stream(asked, []))
+    assert sorted(told.types) == [
+        *("final_answer", "thought"),
+        *("tool_result", "tool_result", "tool_use", "tool_use"),
+    ]
+    assert all(result in told.answer for result in told.of("tool_result"))
+    assert REST in told.answer
+    assert "template" in told.of("thought")[0]
+
+    told = await listen(agent.run_with_reasoning_stream("Who won the cup?", []))
+    assert told.answer == TOO_SMALL
+    told = await listen(agent.run_with_reasoning_stream("Is a whale a fish?", []))
+    assert told.answer.endswith(DOUBT)
+    assert len(told.answer) < 800
 
     # Loaded: a plain answer's first token comes within three seconds.
     began = time.perf_counter()
