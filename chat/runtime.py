@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 SINCE_MARGIN: Final = timedelta(seconds=60)
 
 DAY: Final = 24 * 3600.0
+CLOSE_SECONDS: Final = 2.0  # for each part of closing that others could hold up
 
 
 class Socket(Protocol):
@@ -50,6 +51,8 @@ class Runtime:
         self.sockets: set[Socket] = set()
         self.changed_hands = asyncio.Event()  # somebody has signed in
         self._hang_ups: set[asyncio.Task[None]] = set()
+        self._draining: asyncio.Task[None] | None = None
+        self._impatient = asyncio.Event()
         self._left_behind = asyncio.Event()  # another process has handed runs over
         self.hub = Hub(on_nudge=self._look_at, on_recover=self._left_behind.set)
         self.journal = Journal(self.hub.publish)
@@ -69,22 +72,51 @@ class Runtime:
         ]
         registry.warm_up()
 
-    async def close(self) -> None:
-        """Stop, and hand the runs over to whoever is there."""
+    def begin_to_drain(self) -> asyncio.Task[None]:
+        """Take nothing on any more, and let others go on with what is under way.
+
+        Steps that are open may finish within DRAIN_SECONDS, unless nobody else is
+        there: then the site is back sooner if this process ends at once.
+        """
         self.draining = True
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain(), name="drain")
+        return self._draining
+
+    def stop_draining(self) -> None:
+        """End at once: somebody is impatient."""
+        self._impatient.set()
+
+    async def _drain(self) -> None:
+        patience = 0 if self.scheduler.lease.is_alone else settings.DRAIN_SECONDS
+        waits = {
+            asyncio.create_task(self.scheduler.drain()),
+            asyncio.create_task(self._impatient.wait()),
+        }
+        await asyncio.wait(waits, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Stop, and hand the runs over to whoever is there. No part may take long."""
+        draining = self.begin_to_drain()
         # Servers that close sockets themselves have done so by now, with 1012.
         hang_ups = [socket.hang_up(CLOSE_OVERLOADED) for socket in self.sockets]
-        await asyncio.gather(*hang_ups, return_exceptions=True)
+        await _within(
+            CLOSE_SECONDS, "sockets", asyncio.gather(*hang_ups, return_exceptions=True)
+        )
         for watch in self._watches:
             watch.cancel()
         await asyncio.gather(*self._watches, return_exceptions=True)
+        await draining
         await self.scheduler.close()
         await self.journal.flush()
         await self.scheduler.hand_over()
         await self.journal.close()
         await self.scheduler.lease.stop()
         await self.hub.close()
-        await registry.shutdown()
+        await _within(CLOSE_SECONDS, "agents", registry.shutdown())
 
     def shut_out(self, is_over: Callable[[Ticket], bool]) -> None:
         """Hang up on who got in with what is over.
@@ -155,6 +187,15 @@ class Runtime:
         await db(store.clean_up)
 
 
+async def _within(seconds: float, what: str, closing: Awaitable[object]) -> None:
+    """Await the closing of something that is not to be waited for for long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await closing
+    except TimeoutError:
+        logger.warning("%s were not closed within %g s", what, seconds)
+
+
 _runtime: Runtime | None = None
 
 
@@ -174,7 +215,9 @@ def call_soon(act: Callable[[Runtime], object]) -> None:
 
 async def close() -> None:
     """Stop the runtime, if it was started."""
-    global _runtime
+    global _runtime  # noqa: PLW0603  (one per process)
     if _runtime is not None:
-        runtime, _runtime = _runtime, None
-        await runtime.close()
+        try:
+            await _runtime.close()
+        finally:
+            _runtime = None

@@ -66,6 +66,7 @@ HEARTBEAT_SECONDS = env.seconds("HEARTBEAT_SECONDS", 3)
 TAKEOVER_SECONDS = env.seconds("TAKEOVER_SECONDS", 10)
 POSITION_CHECK_SECONDS = env.seconds("POSITION_CHECK_SECONDS", 2)
 SIGN_IN_CHECK_SECONDS = env.seconds("SIGN_IN_CHECK_SECONDS", 20)
+DRAIN_SECONDS = env.whole("DRAIN_SECONDS", 30)
 MAX_DATABASE_OUTAGE_SECONDS = env.seconds("MAX_DATABASE_OUTAGE_SECONDS", 60)
 
 # ------------------------------------------------------------------ Django

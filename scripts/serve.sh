@@ -5,10 +5,11 @@ cd "$(dirname "$0")/.."
 
 # Compression of WebSocket frames costs memory per socket and leaks lengths. Frames up
 # to 1 MiB reach the site, which answers those over its own limit instead of hanging up.
+# Requests may end within the time that answers under way have (see the README).
 exec uvicorn reasoning_site.asgi:application \
     --host "${HOST:-127.0.0.1}" --port "${PORT:-8000}" \
     --workers "${WEB_CONCURRENCY:-1}" \
     --ws websockets-sansio --ws-per-message-deflate false --ws-max-size 1048576 \
     --ws-ping-interval 20 --ws-ping-timeout 20 \
-    --timeout-graceful-shutdown 8 \
+    --timeout-graceful-shutdown "${DRAIN_SECONDS:-30}" \
     --no-server-header "$@"

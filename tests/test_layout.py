@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import pytest
 
+from chat.lifespan import CLOSE_SECONDS
 from chat.wire import protocol
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +72,15 @@ def test_readme_tells_the_default(name: str, default: float) -> None:
     if told.endswith(" MiB"):
         told = str(int(told.removesuffix(" MiB")) * 2**20)
     assert float(told) == float(default)
+
+
+def test_whoever_ends_a_server_is_as_patient_as_it_is() -> None:
+    drain = int(declared_settings()["DRAIN_SECONDS"])
+    serve = (ROOT / "scripts" / "serve.sh").read_text("utf-8")
+    assert f'--timeout-graceful-shutdown "${{DRAIN_SECONDS:-{drain}}}"' in serve
+    unit = (ROOT / "deploy" / "reasoning-site.service").read_text("utf-8")
+    (stop,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+    assert int(stop) > drain + CLOSE_SECONDS
 
 
 def test_readme_draws_the_layers_that_are_checked() -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Final
 
 import psycopg
 from django.db import connection, transaction
+from django.db.models.functions import Now
 from msgspec import UNSET, Struct, structs, to_builtins
 
 from chat.models import Run, Step
@@ -20,6 +20,7 @@ from chat.wire.protocol import (
     Event,
     Frame,
     RunFinished,
+    RunReleased,
     StepDelta,
     StepFinished,
     Usage,
@@ -48,6 +49,7 @@ class Batch(Struct, gc=False):
     steps: list[Step]
     finished: RunFinished | None
     used: Usage | None = None  # so far
+    released: bool = False  # handed over
 
     def frame(self, number: int) -> Frame:
         """What viewers of run `number` get."""
@@ -73,6 +75,7 @@ def make_batch(
     """Number `events` on from `last_seq`; each of `steps` gets its finish's seq."""
     rows: list[tuple[int, int, str, str]] = []
     finished = None
+    released = False
     numbered: Event
     of_step = {step.step: step for step in steps}
     seq = last_seq
@@ -84,11 +87,15 @@ def make_batch(
             numbered = structs.replace(event, seq=seq)
             if type(event) is RunFinished:
                 finished = event
+            elif type(event) is RunReleased:
+                released = True
             elif type(event) is StepFinished and event.step in of_step:
                 of_step[event.step].seq = seq
         kind = str(numbered.__struct_config__.tag)
         rows.append((run_id, seq, kind, encode(numbered).decode()))
-    return Batch(run_id, epoch, last_seq, seq, rows, list(steps), finished)
+    return Batch(
+        run_id, epoch, last_seq, seq, rows, list(steps), finished, released=released
+    )
 
 
 def commit(batches: Sequence[Batch]) -> set[int]:
@@ -135,7 +142,12 @@ def _milliseconds(seconds: float) -> str:
 
 def _has_more(batch: Batch) -> bool:
     """Than events."""
-    return bool(batch.steps) or batch.finished is not None or batch.used is not None
+    return (
+        bool(batch.steps)
+        or batch.finished is not None
+        or batch.used is not None
+        or batch.released
+    )
 
 
 def write(batches: Sequence[Batch]) -> set[int]:
@@ -158,6 +170,8 @@ def write(batches: Sequence[Batch]) -> set[int]:
             _finish(batch.run_id, batch.finished)
         elif batch.used is not None:
             _spend(batch.run_id, batch.used)
+        if batch.released:
+            Run.objects.filter(id=batch.run_id).update(process=None)
     stale = [batch for batch in batches if batch.run_id not in ours]
     return ours | _written_before(stale)
 
@@ -276,6 +290,6 @@ def _finish(run_id: int, event: RunFinished) -> None:
         duration_ms=event.duration_ms,
         input_tokens=usage and usage.input_tokens,
         output_tokens=usage and usage.output_tokens,
-        finished_at=datetime.now(UTC),
+        finished_at=Now(),
         process=None,
     )

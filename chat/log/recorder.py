@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -10,7 +11,12 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from chat.agents.base import AgentError, Failure as AgentFailure, Usage as AgentUsage
+from chat.agents.base import (
+    AgentError,
+    Failure as AgentFailure,
+    OpenPart,
+    Usage as AgentUsage,
+)
 from chat.log.batches import wall_clock
 from chat.log.journal import RunLog
 from chat.models import Step
@@ -19,6 +25,7 @@ from chat.wire.protocol import (
     Failure,
     Reason,
     RunFinished,
+    RunReleased,
     StepDelta,
     StepFinished,
     StepReplaced,
@@ -150,6 +157,24 @@ class _OpenStep:
             digest=event.digest,
         )
         self._log.add(event, row)
+        self._recorder.finished()
+
+
+class _UnheardStep:
+    """What an agent says that others are to say again."""
+
+    content = ""
+
+    def grow(self, text: str) -> None:
+        """Not heard."""
+
+    def replace(self, *, kind: StepType | None = None, text: str | None = None) -> None:
+        """Not heard."""
+
+    def finish(
+        self, status: StepStatus = "ok", tool_input: dict[str, Any] | None = None
+    ) -> None:
+        """Not heard."""
 
 
 class Recorder:
@@ -186,6 +211,33 @@ class Recorder:
         self._max_events = max_events
         self._max_outage = max_outage
         self._iteration = 1
+        self._last_type: StepType | None = None  # of the step that finished last
+        self._leave: Callable[[], object] | None = None  # set while it drains
+        self.has_left = False
+
+    def drain(self, leave: Callable[[], object]) -> None:
+        """Write on until no step is open and a round is over, then call `leave`.
+
+        What the agent says after that is not heard, and no tool of its called: whoever
+        goes on does that. Within a round of the model it would think again what people
+        have read.
+        """
+        self._leave = leave
+        if self._is_between_rounds:
+            self._stop_hearing()
+
+    def release(self) -> None:
+        """Hand the run over to whichever process takes it."""
+        self._log.add(RunReleased(timestamp=self._clock()))
+
+    @property
+    def _is_between_rounds(self) -> bool:
+        return not self._open and self._last_type in {None, "tool_result"}
+
+    def _stop_hearing(self) -> None:
+        if self._leave is not None and not self.has_left:
+            self.has_left = True
+            self._leave()
 
     def start(
         self,
@@ -193,8 +245,19 @@ class Recorder:
         iteration: int,
         tool_name: str = "",
         call_id: str = "",
-    ) -> _OpenStep:
+    ) -> OpenPart:
         """Open a step."""
+        if self._leave is not None and not self._open:
+            is_new_round = self._is_between_rounds or iteration > self._iteration
+            if is_new_round or kind == "tool_result":
+                self._stop_hearing()
+        if self.has_left:
+            return _UnheardStep()
+        return self._start(kind, iteration, tool_name, call_id)
+
+    def _start(
+        self, kind: StepType, iteration: int, tool_name: str = "", call_id: str = ""
+    ) -> _OpenStep:
         event = StepStarted(
             step=self._next_step,
             type=kind,
@@ -212,6 +275,12 @@ class Recorder:
     def forget(self, step: _OpenStep) -> None:
         """The step has finished. Raises KeyError where it had before."""
         del self._open[step.step]
+        self._last_type = step.type
+
+    def finished(self) -> None:
+        """A step has finished, and is in the log."""
+        if self._is_between_rounds:
+            self._stop_hearing()
 
     def count(self, usage: AgentUsage) -> None:
         """Note what the agent's rounds have cost, with those of earlier processes."""
@@ -233,6 +302,8 @@ class Recorder:
 
     async def committed(self) -> None:
         """Return when all that was said is in the database."""
+        if self.has_left:
+            await asyncio.Event().wait()  # until the agent is cancelled
         await self._log.committed()
 
     def end(
@@ -250,7 +321,7 @@ class Recorder:
         for step in list(self._open.values()):
             step.finish(status)
         if error is not None:
-            step = self.start("error", self._iteration)
+            step = self._start("error", self._iteration)
             self.bytes_left = math.inf
             step.grow(error.message)
             step.finish("error")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models.functions import Now
 from msgspec import UNSET, Struct
 
 from chat.models import Run, Session
@@ -52,8 +53,7 @@ def delete_session(session_id: UUID, who: Identity) -> list[int]:
         ended = list(runs.exclude(status=Run.Status.FINISHED).order_by("number"))
         for run in ended:
             _end(run, None)
-        session.deleted_at = datetime.now(UTC)
-        session.save(update_fields=["deleted_at"])
+        Session.objects.filter(id=session.pk).update(deleted_at=Now())
     return [run.pk for run in ended]
 
 

@@ -260,6 +260,15 @@ class RunStarted(_Event, tag="run_started", frozen=True):
     timestamp: float
 
 
+class RunReleased(_Event, tag="run_released", frozen=True):
+    """The process has handed the run over between two steps: none is discarded.
+
+    `run_started` follows as soon as another process has taken it.
+    """
+
+    timestamp: float
+
+
 class StepStarted(_Event, tag="step_started", frozen=True):
     """A step is open; steps count from 0 within the run, iterations from 1."""
 
@@ -312,6 +321,7 @@ class RunFinished(_Event, tag="run_finished", frozen=True):
 Event: TypeAlias = (
     RunCreated
     | RunStarted
+    | RunReleased
     | StepStarted
     | StepDelta
     | StepReplaced

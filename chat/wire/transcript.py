@@ -21,6 +21,7 @@ from chat.wire.protocol import (
     Reason,
     RunCreated,
     RunFinished,
+    RunReleased,
     RunStarted,
     RunView,
     StepDelta,
@@ -135,6 +136,8 @@ def _change(run: RunState, event: Event) -> None:
         case RunStarted():
             run.status = "running"
             run.epoch = event.epoch
+        case RunReleased():
+            pass  # for people it goes on
         case RunFinished():
             run.status = "finished"
             run.reason = event.reason

@@ -47,14 +47,28 @@ CONTINUE: Final = "{lost} Press Continue to go on from here."
 class Driver:
     """Has the agent answer a claimed run, and writes what it does, until it ends.
 
-    `task` ends when the run has ended, is lost to another process, or was given up.
+    `task` ends when the run has ended, is lost to another process, was handed over, or
+    was given up.
     """
 
     def __init__(self, claimed: Claimed, journal: Journal) -> None:
         self.run = claimed.run
         self._claimed = claimed
         self._journal = journal
+        self._recorder: Recorder | None = None
+        self._is_draining = False
+        self._listening = asyncio.timeout(None)
         self.task = asyncio.create_task(self._drive(), name=f"run {self.run.pk}")
+
+    def drain(self) -> None:
+        """Hand the run over to another process as soon as a round is over."""
+        self._is_draining = True
+        if self._recorder is not None:
+            self._recorder.drain(self._stop_listening)
+
+    def _stop_listening(self) -> None:
+        if self._recorder is not None:  # it listens
+            self._listening.reschedule(asyncio.get_running_loop().time())
 
     def give_up(self) -> None:
         """Cancel the agent, its model call and its tools; write nothing more."""
@@ -75,10 +89,11 @@ class Driver:
 
     async def _record(self, log: RunLog) -> None:
         claimed, run = self._claimed, self.run
+        written = sum(len(part.content.encode()) for part in claimed.done)
         recorder = Recorder(
             log,
             next_step=claimed.next_step,
-            max_bytes=settings.MAX_ANSWER_BYTES,
+            max_bytes=settings.MAX_ANSWER_BYTES - written,
             max_events=settings.MAX_EVENTS_PER_RUN,
             max_outage=settings.MAX_DATABASE_OUTAGE_SECONDS,
             started_at=run.started_at.timestamp() if run.started_at else None,
@@ -93,11 +108,13 @@ class Driver:
                 recorder.end(
                     "server_lost", error=Failure("tool_failed", lost, retryable=True)
                 )
-            else:
-                end = await self._listen(_agent(run.agent_name), recorder)
+            elif (end := await self._hear(recorder)) is not None:
                 recorder.end(
                     end.reason, usage=end.usage, error=end.error, cause=end.cause
                 )
+            else:
+                recorder.release()
+                logger.info("run %s is handed over", run.pk)
         except AgentError as error:
             recorder.end("failed", error=error.failure)
         except (RunLostError, asyncio.CancelledError):
@@ -105,6 +122,25 @@ class Driver:
         except Exception:
             logger.exception("run %s failed", run.pk)
             recorder.end("failed", error=INTERNAL)
+
+    async def _hear(self, recorder: Recorder) -> RunEnded | None:
+        """Listen until the agent has ended; None where others go on with the run."""
+        agent = _agent(self.run.agent_name)
+        end = None
+        try:
+            async with self._listening:
+                # Who cannot continue is not interrupted, unless time is up.
+                if getattr(agent, "can_continue", True):
+                    self._recorder = recorder
+                    if self._is_draining:
+                        self.drain()
+                end = await self._listen(agent, recorder)
+        except (TimeoutError, AgentError):
+            if not recorder.has_left:
+                raise
+        finally:
+            self._recorder = None
+        return None if recorder.has_left else end
 
     async def _listen(self, agent: BaseAgent, recorder: Recorder) -> RunEnded:
         """Have the agent answer; the recorder writes down what it says."""

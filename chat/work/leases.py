@@ -74,6 +74,7 @@ class Lease:
         role: str = "both",
     ) -> None:
         self.process_id: int | None = None  # None until there is a row
+        self.is_alone = True  # as of the last look
         self._running = running
         self._on_lost = on_lost
         self._on_renewed = on_renewed
@@ -241,6 +242,7 @@ class Lease:
     def _look(self, process_id: int) -> None:
         missing: dict[tuple[int, int], float] = {}
         others = processes.neighbours(process_id, self._takeover)
+        self.is_alone = not others
         now = time.monotonic()
         if now - self._started > SLOW_SECONDS:
             self._troubled = now  # before judging by an answer that came so late

@@ -101,8 +101,16 @@ class Scheduler:
         while self._free_slots and await self._start_some():
             pass
 
+    async def drain(self) -> None:
+        """Claim nothing more; return when all runs have ended or were handed over."""
+        self._closing = True
+        for driver in self._drivers.values():
+            driver.drain()
+        while tasks := [d.task for d in self._drivers.values()] + [*self._background]:
+            await asyncio.wait(tasks)
+
     async def close(self) -> None:
-        """Stop driving; the runs stay open in the log."""
+        """Stop driving; what is open in the log is begun anew by whoever goes on."""
         self._closing = True
         tasks = [driver.task for driver in self._drivers.values()]
         tasks += self._background
@@ -167,11 +175,13 @@ class Scheduler:
     def drive(self, claimed: Claimed) -> None:
         """Drive a run that this process has claimed."""
         self._hub.publish([(claimed.written.session_id, claimed.written.frame)])
-        if self._closing or claimed.run.process != self.lease.process_id:
+        if claimed.run.process != self.lease.process_id:
             return  # abandoned, and found by whoever looks next
         driver = Driver(claimed, self._journal)
         self._drivers[driver.run.pk] = driver
         driver.task.add_done_callback(lambda _: self._ended(driver))
+        if self._closing:
+            driver.drain()
 
     def _renewed(self) -> None:
         """This process has begun anew: what it drove before is not its any more."""
@@ -185,7 +195,9 @@ class Scheduler:
         run = driver.run
         if self._drivers.get(run.pk) is driver:  # it may have come back
             del self._drivers[run.pk]
-        if not self._closing:
+        if self._closing:
+            self._hub.call_recover()  # to what was handed over, or waited for its turn
+        else:
             self._spawn(self._go_on(run.session_id))
 
     async def _go_on(self, session_id: UUID) -> None:

@@ -81,6 +81,7 @@ def stories() -> dict[str, Story]:
         "calculator": _calculator(),
         "two-tools-at-once": _two_tools(),
         "taken-over": _taken_over(),
+        "handed-over": _handed_over(),
         "stopped": _stopped(),
         "failed": _failed(),
         "cut": _cut(),
@@ -125,6 +126,14 @@ def _taken_over() -> Story:
     story.open(1, "final_answer").say(1, "Half an ans").close(1, "discarded")
     story.begin(2).open(2, "final_answer").say(2, "A whole answer").close(2)
     return story.end()
+
+
+def _handed_over() -> Story:
+    story = Story("Do not wait for me").begin()
+    story.open(0, "tool_use", tool_name="clock", call_id="a").say(0, "{}")
+    story.close(0, tool_input={}).add("run_released", timestamp=T0 + 9).begin(2)
+    story.open(1, "tool_result", tool_name="clock", call_id="a").say(1, "Noon").close(1)
+    return story.open(2, "final_answer", 2).say(2, "Noon.").close(2).end()
 
 
 def _stopped() -> Story:

@@ -83,6 +83,8 @@ function change(run, event) {
       run.status = "running";
       run.epoch = event.epoch;
       break;
+    case "run_released":
+      break; // for people it goes on
     case "run_finished":
       finishRun(run, event);
       break;

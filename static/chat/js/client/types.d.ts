@@ -80,6 +80,7 @@ export type RunEvent = Numbered &
         client_id?: string;
       }
     | { kind: "run_started"; epoch: number; timestamp: number }
+    | { kind: "run_released"; timestamp: number }
     | {
         kind: "step_started";
         step: number;
