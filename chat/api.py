@@ -17,7 +17,6 @@ from chat.auth import visitors
 from chat.models import Session
 from chat.store import PAGE_SESSIONS, Identity, NotYoursError, SessionChange
 from chat.store.database import settled
-from chat.wire.protocol import message
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -76,7 +75,7 @@ def session(request: HttpRequest, who: Identity, session_id: UUID) -> HttpRespon
     """PATCH: rename, pin, archive. DELETE: out of sight, until restored."""
     if request.method == "DELETE":
         ended = settled(store.delete_session, session_id, who)
-        runtime.call_soon(lambda running: running.scheduler.give_up_everywhere(ended))
+        runtime.call_soon(lambda running: _deleted(running, session_id, ended))
         return HttpResponse(status=204)
     change = msgspec.json.decode(request.body, type=SessionChange)
     changed = store.change_session(session_id, who, change)
@@ -87,8 +86,13 @@ def session(request: HttpRequest, who: Identity, session_id: UUID) -> HttpRespon
 
 def _announce(session_id: UUID, fields: dict[str, Any]) -> None:
     """Tell every screen that has the session open."""
-    text = message("session", {"session_id": str(session_id), **fields})
-    runtime.call_soon(lambda running: running.hub.announce(session_id, text))
+    runtime.call_soon(lambda running: running.hub.announce(session_id, fields))
+
+
+def _deleted(running: runtime.Runtime, session_id: UUID, ended: list[int]) -> None:
+    """Shut its screens, and have whoever drives its runs give them up."""
+    running.hub.end(session_id)
+    running.scheduler.give_up_everywhere(ended)
 
 
 @require_POST

@@ -19,10 +19,11 @@ from chat import runtime, store
 from chat.agents import registry
 from chat.auth.limits import TooManyError
 from chat.auth.tickets import Ticket, invalid_tickets
-from chat.live.viewer import SocketViewer, TooSlowError
+from chat.live.feed import Feed
+from chat.live.outbox import Outbox, TooSlowError
+from chat.live.viewer import Viewer
 from chat.log.errors import is_away, is_busy
-from chat.models import Session
-from chat.store import Identity, NotYoursError
+from chat.store import Identity, NotYoursError, SessionFacts
 from chat.store.database import db
 from chat.wire.protocol import (
     CLOSE_FORBIDDEN,
@@ -79,7 +80,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     who: Identity
     ticket: Ticket | None
     session_id: UUID
-    viewer: SocketViewer
+    feed: Feed
+    viewer: Viewer
     scope: Any  # types-channels knows no keys of ours
 
     async def __call__(
@@ -97,7 +99,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.closed = False
         self.bad_frames = 0
         self.ticket = None
+        self.outbox = Outbox(
+            self._send_text, max_chars=settings.OUTBOX_BYTES, on_broken=self._broken
+        )
         with ExitStack() as self.held:
+            self.held.callback(self.outbox.close)
             self.runtime.sockets.add(self)
             self.held.callback(self.runtime.sockets.discard, self)
             try:
@@ -160,6 +166,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if self.closed:
             return
         self.closed = True
+        self.outbox.close()
         if code == CLOSE_NO_SUCH_SESSION and await self._has_changed_hands():
             code = CLOSE_OVERLOADED  # who comes back is told what they are now
         with suppress(OSError):  # the client was quicker
@@ -191,27 +198,28 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.address_key = visitor.address_key
         self.held.enter_context(self.runtime.limits.person(who, address))
         self.session_id = _session_id(self.scope)
-        self.viewer = SocketViewer(
-            self.session_id,
-            who,
-            self._send_text,
-            self.hang_up,
-            max_chars=settings.OUTBOX_BYTES,
-        )
-        # First join, then read: what comes between is held until the log was read.
-        self.runtime.hub.join(self.session_id, self.viewer)
-        self.held.callback(self.runtime.hub.leave, self.session_id, self.viewer)
-        session, positions = await db(store.find_with_positions, self.session_id, who)
-        self.viewer.reply(message("connected", self._greeting(session)))
-        self.viewer.start(positions, allowed=session is not None)
-        pump = asyncio.create_task(self.viewer.run())
-        pump.add_done_callback(self._pump_ended)
-        self.held.callback(pump.cancel)
+        watching = self.runtime.feeds.watching(self.session_id)
+        watched = self.held.enter_context(watching)
+        facts = await self._facts(await watched.ready())
+        self.feed = await watched.ready()
+        self._reply("connected", self._greeting(facts))
+        self.viewer = Viewer(who, self.outbox, self._hang_up_soon)
+        self.feed.join(self.viewer, facts)
+        self.held.callback(self.feed.leave, self.viewer)
 
-    def _greeting(self, session: Session | None) -> dict[str, Any]:
+    async def _facts(self, feed: Feed) -> SessionFacts | None:
+        """Whose the session is, if not yet nobody's. Raises NotYoursError.
+
+        The feed looks every few seconds; who it would turn away may just have got it.
+        """
+        if feed.facts is not None and self.who.owns(feed.facts):
+            return feed.facts
+        return await db(store.facts_for, self.session_id, self.who)
+
+    def _greeting(self, facts: SessionFacts | None) -> dict[str, Any]:
         return {
             "session_id": str(self.session_id),
-            "agent_name": session.agent_name if session else registry.default(),
+            "agent_name": facts.agent_name if facts else registry.default(),
             "message": "Connected.",
             "protocol": PROTOCOL_VERSION,
             "heartbeat_interval": HEARTBEAT_INTERVAL,
@@ -236,7 +244,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await self._chat(command)
             case Subscribe():
                 self.runtime.limits.read(self.who)
-                await self.viewer.subscribe(command.seen)
+                await self._subscribe(command)
             case Interrupt():
                 self.runtime.limits.read(self.who)
                 await self.runtime.verbs.stop(
@@ -255,6 +263,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             case _:
                 assert_never(command)
 
+    async def _subscribe(self, command: Subscribe) -> None:
+        """Return when the snapshot is sent: commands are answered in order."""
+        joined = asyncio.Event()
+        self.feed.subscribe(self.viewer, command, joined.set)
+        await joined.wait()
+
     def _count_message(self) -> None:
         """Raise ProtocolError where that is too much for one person.
 
@@ -267,31 +281,32 @@ class ChatConsumer(AsyncWebsocketConsumer):
         asked = await self.runtime.verbs.ask(
             self.session_id, self.who, chat, self.address_key
         )
-        if self.viewer.in_log_mode:
+        if not self.viewer.is_classic:
             self._reply("accepted", {"client_id": chat.client_id, "run": asked.number})
 
     # ------------------------------------------------------------ answering
 
     def _reply(self, type_: str, data: Any) -> None:
-        self.viewer.reply(message(type_, data))
+        self.outbox.reply(message(type_, data))
 
     def _refuse(self, error: ProtocolError) -> None:
         self._reply("error", error.data)
 
     async def _send_text(self, text: str) -> None:
-        if self.closed:
-            return
-        try:
-            await self.send(text)
-        except OSError:  # as ASGI says where the client has gone
-            self.closed = True
+        # Not by `self.send`: that asks again for each message what it is made of.
+        message: Any = {"type": "websocket.send", "text": text}
+        await self.base_send(message)
 
-    def _pump_ended(self, pump: asyncio.Task[None]) -> None:
-        if pump.cancelled() or self.closed:
+    def _broken(self, error: Exception) -> None:
+        """Nothing can be sent: an OSError, says ASGI, where the client has gone."""
+        if isinstance(error, OSError):
+            self.closed = True
             return
-        logger.error("a viewer failed", exc_info=pump.exception())
-        # The client comes back and reads the log.
-        self.closing = asyncio.create_task(self.hang_up(CLOSE_OVERLOADED))
+        logger.error("nothing can be sent to a socket", exc_info=error)
+        self._hang_up_soon(CLOSE_OVERLOADED)  # the client comes back
+
+    def _hang_up_soon(self, code: int) -> None:
+        self.hanging_up = asyncio.create_task(self.hang_up(code))
 
 
 class NowhereConsumer(ChatConsumer):

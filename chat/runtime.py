@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import timedelta
 from typing import Final, Protocol
 
 from django.conf import settings
@@ -16,6 +15,7 @@ from chat import store
 from chat.agents import registry
 from chat.auth.limits import Limits
 from chat.auth.tickets import Ticket, invalid_tickets
+from chat.live.feeds import Feeds
 from chat.live.hub import Hub
 from chat.log.journal import Journal
 from chat.store.database import db
@@ -24,9 +24,6 @@ from chat.work.scheduler import Scheduler
 from chat.work.verbs import Verbs
 
 logger = logging.getLogger(__name__)
-
-# How much longer than needed the position check looks back.
-SINCE_MARGIN: Final = timedelta(seconds=60)
 
 DAY: Final = 24 * 3600.0
 CLOSE_SECONDS: Final = 2.0  # for each part of closing that others could hold up
@@ -54,15 +51,17 @@ class Runtime:
         self._draining: asyncio.Task[None] | None = None
         self._impatient = asyncio.Event()
         self._left_behind = asyncio.Event()  # another process has handed runs over
-        self.hub = Hub(on_nudge=self._look_at, on_recover=self._left_behind.set)
+        self.feeds = Feeds()
+        self.hub = Hub(
+            self.feeds, on_nudge=self._look_at, on_recover=self._left_behind.set
+        )
         self.journal = Journal(self.hub.publish)
         self.scheduler = Scheduler(self.hub, self.journal, self._left_behind.set)
-        self.verbs = Verbs(self.hub, self.scheduler)
-        self._checked = self.loop.time()
+        self.verbs = Verbs(self.hub, self.feeds, self.scheduler)
         beat = settings.HEARTBEAT_SECONDS
         self._watches = [
             self._watch(self.scheduler.recover, beat, sooner=self._left_behind),
-            self._watch(self._check_positions, settings.POSITION_CHECK_SECONDS),
+            self._watch(self.feeds.check, settings.POSITION_CHECK_SECONDS),
             self._watch(
                 self._check_tickets,
                 settings.SIGN_IN_CHECK_SECONDS,
@@ -134,6 +133,8 @@ class Runtime:
 
     def erased(self, erased: store.Erased) -> None:
         """Sessions are gone for good: have whoever drives runs there give them up."""
+        for session_id in erased.session_ids:
+            self.hub.end(session_id)
         self.scheduler.give_up_everywhere(erased.run_ids)
 
     def _look_at(self, run_ids: list[int]) -> None:
@@ -164,17 +165,6 @@ class Runtime:
                         await wake.wait()
 
         return asyncio.create_task(for_ever(), name=check.__name__)
-
-    async def _check_positions(self) -> None:
-        """Have viewers read the log where it has more than they were told of."""
-        started = self.loop.time()
-        since = timedelta(seconds=started - self._checked) + SINCE_MARGIN
-        if watched := self.hub.watched:
-            found = await db(store.positions, watched, since)
-            for session_id, run, last_seq in found:
-                for viewer in self.hub.viewers(session_id):
-                    viewer.check(run, last_seq)
-        self._checked = started
 
     async def _check_tickets(self) -> None:
         """Shut out who has signed out, or may not come in any more."""

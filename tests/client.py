@@ -198,7 +198,7 @@ class Viewer:
             compression=None,
         ) as socket:
             self.connections += 1
-            seen = {str(number): run.seq for number, run in self.runs.items()}
+            seen = {str(n): (run.epoch, run.seq) for n, run in self.runs.items()}
             payload = {"protocol": 2, "seen": seen}
             await socket.send(json.dumps({"type": "subscribe", "payload": payload}))
             await self._send_outbox(socket)

@@ -15,7 +15,14 @@ from chat import store
 from chat.log.batches import make_batch, write
 from chat.models import Event as EventRow, Process, Run, Step
 from chat.store import AddressLimit, Claimant, Claimed, Identity, processes
-from chat.wire.protocol import Event, RunFinished, StepDelta, StepFinished, StepStarted
+from chat.wire.protocol import (
+    Event,
+    Frame,
+    RunFinished,
+    StepDelta,
+    StepFinished,
+    StepStarted,
+)
 from chat.wire.transcript import digest
 
 GUEST = Identity(None, "guest-key")
@@ -118,12 +125,13 @@ def take_over(run_id: int, process: int = THERE, *, repeatable: bool = True) -> 
     return claimed
 
 
-def say(run: Run, *events: Event, steps: tuple[Step, ...] = ()) -> None:
-    """Write events as the run's owner."""
+def say(run: Run, *events: Event, steps: tuple[Step, ...] = ()) -> Frame:
+    """Write events as the run's owner; the frame to publish."""
     run.refresh_from_db()
     with transaction.atomic():
         batch = make_batch(run.pk, run.epoch, run.last_seq, events, steps)
         assert write([batch]) == {run.pk}
+    return batch.frame(run.number)
 
 
 def started(step: int, type_: Any = "final_answer", tool: str = "") -> StepStarted:

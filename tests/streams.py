@@ -71,6 +71,7 @@ class _Told:
         self.events: list[Event] = []
         self.open: dict[int, str] = {}
         self.next_step = 0
+        self.epoch = 0
 
     def add(self, event: Event) -> None:
         seq = len(self.events) + 1
@@ -119,6 +120,7 @@ class _Told:
         )
 
     def take_over(self, epoch: int) -> None:
+        self.epoch = epoch
         self.add(RunStarted(epoch=epoch, timestamp=self.draw(moments)))
         for step in list(self.open):
             self.finish_step(step, "discarded")
@@ -132,6 +134,7 @@ class _Told:
         self.add(
             RunFinished(
                 reason=reason,
+                epoch=self.epoch + 1 if reason in {"stopped", "withdrawn"} else UNSET,
                 duration_ms=self.draw(st.integers(0, 10**6)),
                 usage=usage,
                 error=Failure("internal", "Sorry.", retryable=True)

@@ -150,7 +150,7 @@ async def test_a_handler_that_fails_leaves_nothing_behind(
     await client.receive_json_from()
     running = runtime.current()
     assert len(running.sockets) == 1
-    assert running.hub.watched == [session_id]
+    assert running.feeds.sessions == [session_id]
 
     def broken(_who: Identity) -> None:
         raise ZeroDivisionError
@@ -160,7 +160,7 @@ async def test_a_handler_that_fails_leaves_nothing_behind(
     with pytest.raises(ZeroDivisionError):
         await client.wait(timeout=15)
     assert not running.sockets
-    assert not running.hub.watched
+    assert not running.feeds.sessions
 
 
 async def test_what_is_broken_is_not_called_away_and_the_socket_goes_on(

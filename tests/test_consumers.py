@@ -20,7 +20,7 @@ from websockets.typing import Origin
 
 from chat.auth.limits import MAX_READS_PER_MINUTE
 from chat.consumers import ChatConsumer
-from chat.live.viewer import TooSlowError
+from chat.live.outbox import TooSlowError
 from chat.wire import protocol
 from chat.wire.protocol import encode
 from chat.wire.transcript import fold, view
@@ -415,11 +415,13 @@ async def test_subscribing_with_nothing_some_all_or_nonsense_seen(site: Site) ->
     async def subscribed(seen: Any) -> tuple[list[int], dict[int, list[Any]]]:
         """Runs in the snapshot, and the events that come beside it."""
         async with open_socket(site, session_id, person=person) as socket:
-            await socket.send("subscribe", protocol=2, seen=seen)
+            await socket.send("subscribe", protocol=2, seen=seen, ref=17)
             snapshot = await socket.expect("snapshot")
+            assert snapshot["ref"] == 17
             runs = [run["run"] for run in snapshot["runs"]]
             found: dict[int, list[Any]] = {}
-            expected = {int(n) for n, seq in seen.items() if 0 < seq < last}
+            seqs = {n: at[1] if isinstance(at, list) else at for n, at in seen.items()}
+            expected = {int(n) for n, seq in seqs.items() if 0 < seq < last}
             expected &= {1, 2} - set(runs)
             while {n for n, e in found.items() if e[-1]["seq"] == last} != expected:
                 message = await socket.hear()
@@ -442,8 +444,13 @@ async def test_subscribing_with_nothing_some_all_or_nonsense_seen(site: Site) ->
     for event in found[2]:
         assert event.get("first", event["seq"]) == covered + 1
         covered = event["seq"]
+    assert await subscribed({"2": [1, 5]}) == (runs, found)
+    assert await subscribed({"1": [1, last], "2": [1, last]}) == ([], {})
     # What cannot have been seen is shown whole.
-    for nonsense in ({"2": last + 1}, {"2": 0}, {"2": -1}, {"9": 3}, {"2": 10**30}):
+    for nonsense in (
+        *({"2": last + 1}, {"2": 0}, {"2": -1}, {"9": 3}, {"2": 10**30}),
+        *({"2": [2, 5]}, {"2": [0, last]}, {"2": [1, last + 1]}, {"2": [1, 0]}),
+    ):
         assert await subscribed(nonsense) == ([1, 2], {})
 
 
@@ -599,6 +606,11 @@ BAD: list[tuple[str, Any, str]] = [
     (
         "wrong seen",
         '{"type":"subscribe","payload":{"protocol":2,"seen":3}}',
+        "bad_message",
+    ),
+    (
+        "wrong place",
+        '{"type":"subscribe","payload":{"protocol":2,"seen":{"1":[1,2,3]}}}',
         "bad_message",
     ),
     (
@@ -952,10 +964,16 @@ async def test_who_reads_no_answers_is_hung_up_on_whatever_the_answer(
         def reply(self, _text: str) -> None:
             raise TooSlowError
 
+        def close(self) -> None:
+            pass
+
     class Consumer(ChatConsumer):
         closed = False
         bad_frames = 0
-        viewer: Any = Unread()
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.outbox: Any = Unread()
 
         async def close(self, code: Any = None, reason: str | None = None) -> None:
             assert reason is None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -214,6 +216,28 @@ async def test_a_restarted_embedded_site_goes_on_by_itself(
         await here.until(lambda: here.reason(1), 30, "finished")
         assert here.reason(1) == "answered"
         assert here.runs[1].epoch == 2
+        await both_show_the_log(site, here)
+
+
+async def test_after_a_restored_backup_everybody_is_shown_what_is_left(
+    start_site: StartSite, model: ModelServer
+) -> None:
+    site = start_site(
+        "uvicorn", LLM_BASE_URL=model.base_url, LLM_MODEL="hello", **QUICK
+    )
+    person = Person(site.url)
+    async with person.watch([site.url]) as here:
+        here.ask("[stream tokens=200 rate=50]")
+        await here.until(lambda: len(here.text(1)) > 20, 20, "some text")
+        site.kill()
+        file = site.settings["DATABASE_URL"].removeprefix("sqlite:///")
+        with closing(sqlite3.connect(file)) as backup, backup:
+            # As it was when the answer began.
+            backup.execute("DELETE FROM chat_event WHERE seq > 4")
+            backup.execute("UPDATE chat_run SET last_seq = 4")
+        site.start()
+        await here.until(lambda: here.reason(1), 30, "finished")
+        assert here.reason(1) == "answered"
         await both_show_the_log(site, here)
 
 

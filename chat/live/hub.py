@@ -1,7 +1,7 @@
-"""The only user of the channel layer: one hub per process hands frames to viewers.
+"""The only user of the channel layer: hands what is published to all processes.
 
-The layer is a fast path that may lose anything: viewers see gaps by `seq` and read
-the log, and a position check finds what nobody told us. So publishing never waits:
+The layer is a fast path that may lose anything: feeds see gaps by `seq` and read the
+log, and a position check finds what nobody told us. So publishing never waits:
 frames for other processes go through one bounded queue and one task. All hubs share
 one group and each message holds a whole flush: one PUBLISH per flush, however many
 runs and viewers there are, and no subscription per socket.
@@ -12,11 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 from uuid import UUID, uuid4
 
 from channels.layers import BaseChannelLayer, get_channel_layer
+from msgspec import structs
 
 from chat.wire.protocol import Frame
 
@@ -29,32 +30,35 @@ MAX_QUEUED_CHARS: Final = 8 * 1024 * 1024  # for other processes; then the oldes
 MAX_MESSAGE_CHARS: Final = 512 * 1024  # a layer's message holds at most 1 MiB
 
 
-class Viewer(Protocol):
-    """Who watches a session. No method waits."""
+class Listener(Protocol):
+    """Who takes what is published, here or elsewhere. No method waits."""
 
-    def deliver(self, frame: Frame) -> None:
+    def deliver(self, session_id: UUID, frame: Frame) -> None:
         """New events of a run."""
 
-    def announce(self, text: str) -> None:
-        """A message about the session itself, ready to send."""
+    def announce(self, session_id: UUID, changes: Mapping[str, Any]) -> None:
+        """What has changed of a session."""
 
-    def check(self, run: int, last_seq: int) -> None:
-        """How far the run's log goes."""
+    def end(self, session_id: UUID) -> None:
+        """A session has been deleted."""
 
 
 class Hub:
-    """Who watches what in this process, and the way to the other processes.
+    """The way to this process's listener and to those of the other processes.
 
     `on_nudge` is told the ids of runs that were, maybe, stopped elsewhere; `on_recover`
     that another process has left runs behind.
     """
 
     def __init__(
-        self, on_nudge: Callable[[list[int]], None], on_recover: Callable[[], None]
+        self,
+        listener: Listener,
+        on_nudge: Callable[[list[int]], None],
+        on_recover: Callable[[], None],
     ) -> None:
+        self._listener = listener
         self._on_nudge = on_nudge
         self._on_recover = on_recover
-        self._viewers: dict[UUID, set[Viewer]] = {}
         self._me = uuid4().hex
         self._layer = get_channel_layer()  # None: there is one process only
         self._queue: deque[tuple[int, dict[str, Any]]] = deque()
@@ -71,34 +75,13 @@ class Hub:
             else []
         )
 
-    def join(self, session_id: UUID, viewer: Viewer) -> None:
-        """Deliver the session's frames to `viewer` from now on."""
-        self._viewers.setdefault(session_id, set()).add(viewer)
-
-    def leave(self, session_id: UUID, viewer: Viewer) -> None:
-        """Stop delivering to `viewer`."""
-        viewers = self._viewers.get(session_id)
-        if viewers is not None:
-            viewers.discard(viewer)
-            if not viewers:
-                del self._viewers[session_id]
-
-    @property
-    def watched(self) -> list[UUID]:
-        """The sessions that somebody watches here."""
-        return list(self._viewers)
-
-    def viewers(self, session_id: UUID) -> Iterable[Viewer]:
-        """Who watches the session here."""
-        return tuple(self._viewers.get(session_id, ()))
-
     def publish(self, frames: list[tuple[UUID, Frame]]) -> None:
         """Deliver committed frames here, and send them to the other processes."""
         for session_id, frame in frames:
-            self._deliver(session_id, frame)
+            self._listener.deliver(session_id, frame)
         if self._layer is None:
             return
-        part: list[tuple[str, int, int, int, str]] = []
+        part: list[tuple[Any, ...]] = []
         size = 0
         for session_id, frame in frames:
             if len(frame.text) > MAX_MESSAGE_CHARS:
@@ -106,26 +89,20 @@ class Hub:
             if size + len(frame.text) > MAX_MESSAGE_CHARS:
                 self._enqueue(size, {"frames": part})
                 part, size = [], 0
-            part.append(
-                (session_id.hex, frame.run, frame.first, frame.last, frame.text)
-            )
+            part.append((session_id.hex, *structs.astuple(frame)))
             size += len(frame.text)
         if part:
             self._enqueue(size, {"frames": part})
 
-    def _deliver(self, session_id: UUID, frame: Frame) -> None:
-        for viewer in self._viewers.get(session_id, ()):
-            try:
-                viewer.deliver(frame)
-            except Exception:
-                # One broken viewer must harm neither the others nor the run.
-                logger.exception("a viewer could not be told of run %s", frame.run)
+    def announce(self, session_id: UUID, changes: Mapping[str, Any]) -> None:
+        """Tell the session's viewers everywhere what has changed of it."""
+        self._listener.announce(session_id, changes)
+        self._enqueue(0, {"announce": [session_id.hex, dict(changes)]})
 
-    def announce(self, session_id: UUID, text: str) -> None:
-        """Tell the session's viewers everywhere about a change of the session."""
-        for viewer in self.viewers(session_id):
-            viewer.announce(text)
-        self._enqueue(len(text), {"announce": [session_id.hex, text]})
+    def end(self, session_id: UUID) -> None:
+        """Tell the session's viewers everywhere that it is deleted."""
+        self._listener.end(session_id)
+        self._enqueue(0, {"end": session_id.hex})
 
     def nudge(self, run_ids: list[int]) -> None:
         """Have the other processes look whether these runs are still theirs."""
@@ -190,12 +167,13 @@ class Hub:
     def _receive(self, message: dict[str, Any]) -> None:
         if message["from"] == self._me:
             return
-        for session, run, first, last, text in message.get("frames", ()):
-            self._deliver(UUID(session), Frame(run, first, last, text))
+        for session, *frame in message.get("frames", ()):
+            self._listener.deliver(UUID(session), Frame(*frame))
         if "announce" in message:
-            session, text = message["announce"]
-            for viewer in self.viewers(UUID(session)):
-                viewer.announce(text)
+            session, changes = message["announce"]
+            self._listener.announce(UUID(session), changes)
+        if "end" in message:
+            self._listener.end(UUID(message["end"]))
         if "recover" in message:
             self._on_recover()
         if "nudge" in message:

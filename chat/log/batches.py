@@ -25,7 +25,7 @@ from chat.wire.protocol import (
     StepFinished,
     Usage,
     encode,
-    events_frame,
+    events_text,
 )
 
 ROWS_PER_INSERT: Final = 1_000
@@ -53,8 +53,13 @@ class Batch(Struct, gc=False):
 
     def frame(self, number: int) -> Frame:
         """What viewers of run `number` get."""
-        return events_frame(
-            number, self.before + 1, self.last, (row[3] for row in self.rows)
+        return Frame(
+            run=number,
+            epoch=self.epoch,
+            first=self.before + 1,
+            last=self.last,
+            ends=self.finished is not None,
+            text=events_text(number, (row[3] for row in self.rows)),
         )
 
 

@@ -20,13 +20,7 @@ from chat.store.claiming import (
 )
 from chat.store.cleanup import clean_up
 from chat.store.erasing import Erased, erase
-from chat.store.events import (
-    Position,
-    merged_page,
-    positions,
-    read_events,
-    session_positions,
-)
+from chat.store.events import LogPage, Position, log_page, positions, read_events
 from chat.store.exchanges import Memory, recall
 from chat.store.guests import adopt, former_guests, retire_guest
 from chat.store.sessions import (
@@ -34,8 +28,11 @@ from chat.store.sessions import (
     Identity,
     NotYoursError,
     SessionChange,
+    SessionFacts,
     SessionPage,
     change_session,
+    facts_for,
+    facts_of,
     find_session,
     list_sessions,
     restore_session,
@@ -43,10 +40,14 @@ from chat.store.sessions import (
     sessions_of,
 )
 from chat.store.snapshots import (
-    find_with_positions,
+    Rows,
+    RunRows,
+    Standing,
     latest_runs,
+    run_rows,
     run_views,
-    snapshot,
+    snapshot_rows,
+    standing,
     usage_of,
 )
 from chat.store.stopping import Stopped, delete_session, stop
@@ -62,11 +63,16 @@ __all__ = [
     "Committed",
     "Erased",
     "Identity",
+    "LogPage",
     "Memory",
     "NotYoursError",
     "Position",
+    "Rows",
+    "RunRows",
     "SessionChange",
+    "SessionFacts",
     "SessionPage",
+    "Standing",
     "Stopped",
     "abandoned",
     "adopt",
@@ -75,25 +81,27 @@ __all__ = [
     "clean_up",
     "delete_session",
     "erase",
+    "facts_for",
+    "facts_of",
     "find_session",
-    "find_with_positions",
     "former_guests",
     "has_queued",
     "latest_runs",
     "list_sessions",
+    "log_page",
     "lost",
-    "merged_page",
     "positions",
     "read_events",
     "recall",
     "restore_session",
     "retire_guest",
     "retry",
+    "run_rows",
     "run_views",
     "session_data",
-    "session_positions",
     "sessions_of",
-    "snapshot",
+    "snapshot_rows",
+    "standing",
     "start_next",
     "stop",
     "take_over",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -18,13 +19,22 @@ MAX_PAGE_SESSIONS: Final = 500  # what somebody has scrolled to is loaded at onc
 MAX_OFFSET: Final = 2**31  # more than anybody has, and not too much for a database
 
 
+class SessionFacts(Struct, frozen=True):
+    """Whose a session is, and what a snapshot says of it."""
+
+    owner_id: int | None
+    guest_key: str
+    title: str
+    agent_name: str
+
+
 class Identity(Struct, frozen=True):
     """Who somebody is: a signed-in user, or a guest known by a random key."""
 
     user_id: int | None
     guest_key: str
 
-    def owns(self, session: Session) -> bool:
+    def owns(self, session: Session | SessionFacts) -> bool:
         """Whether the session is theirs."""
         if self.user_id is not None:
             return session.owner_id == self.user_id
@@ -153,10 +163,32 @@ def required_session(session_id: UUID, who: Identity) -> Session:
     return session
 
 
-def session_data(session: Session | None, session_id: UUID) -> dict[str, Any]:
+def facts_of(session_ids: Iterable[UUID]) -> dict[UUID, SessionFacts]:
+    """Of those sessions that have begun and are not deleted."""
+    rows = Session.objects.filter(id__in=list(session_ids), deleted_at=None).order_by()
+    columns = ("id", "owner_id", "guest_key", "title", "agent_name")
+    return {
+        session_id: SessionFacts(*facts)
+        for session_id, *facts in rows.values_list(*columns)
+    }
+
+
+def facts_for(session_id: UUID, who: Identity) -> SessionFacts | None:
+    """As `find_session`. Raises NotYoursError."""
+    session = find_session(session_id, who)
+    if session is None:
+        return None
+    return SessionFacts(
+        session.owner_id, session.guest_key, session.title, session.agent_name
+    )
+
+
+def session_data(
+    facts: Session | SessionFacts | None, session_id: UUID
+) -> dict[str, Any]:
     """What a snapshot says of the session itself."""
     return {
         "session_id": str(session_id),
-        "title": session.title if session else "",
-        "agent_name": session.agent_name if session else registry.default(),
+        "title": facts.title if facts else "",
+        "agent_name": facts.agent_name if facts else registry.default(),
     }

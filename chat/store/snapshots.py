@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 from uuid import UUID
 
 from django.db.models import Sum
 from django.db.models.functions import Length
-from msgspec import UNSET, convert
+from msgspec import UNSET, Struct, convert
 
-from chat.models import Run, Session, Step
-from chat.store.events import Position, read_events, session_positions
-from chat.store.sessions import Identity, find_session, session_data
+from chat.models import Run, Step
+from chat.store.events import POSITION, Position, goes_on, position, read_events
+from chat.store.sessions import SessionFacts, facts_of
 from chat.wire.protocol import (
     SNAPSHOT_RUNS,
     CutCause,
     Failure,
+    Place,
     Reason,
     RunView,
     StepView,
@@ -24,55 +25,90 @@ from chat.wire.protocol import (
 )
 from chat.wire.transcript import fold, view
 
+MAX_NUMBER: Final = 2**31 - 1  # of a run, in its column
 MAX_SNAPSHOT_CHARS: Final = 1024 * 1024  # of steps; the rest is history to ask for
 
 
-def find_with_positions(
-    session_id: UUID, who: Identity, floor: int = 0
-) -> tuple[Session | None, list[Position]]:
-    """The session, if there is one, and how far its runs after `floor` go.
+class Standing(Struct, frozen=True):
+    """Where a session stands: whose it is, its newest run, and how far runs go."""
 
-    Raises NotYoursError.
+    facts: SessionFacts | None  # None: nobody has begun it, or it is deleted
+    newest: int = 0
+    runs: list[Position] = []
+
+
+def standing(session_id: UUID, above: int | None = None) -> Standing:
+    """Where the session stands, with the runs that are not finished.
+
+    And with all those after number `above`, where that is given.
     """
-    session = find_session(session_id, who)
-    return session, session_positions(session_id, floor) if session else []
+    facts = facts_of([session_id]).get(session_id)
+    if facts is None:
+        return Standing(None)
+    runs = Run.objects.filter(session_id=session_id).order_by("number")
+    # Before the rows: what begins meanwhile may be among them, never be passed over.
+    newest = runs.order_by("-number").values_list("number", flat=True).first() or 0
+    rows = list(runs.filter(finished_at=None).values_list(*POSITION))
+    if above is not None:
+        rows += runs.filter(number__gt=above, finished_at__isnull=False).values_list(
+            *POSITION
+        )
+    return Standing(facts, newest, [position(*row) for row in sorted(rows)])
 
 
-def snapshot(
-    session_id: UUID, who: Identity, seen: dict[int, int]
-) -> tuple[dict[str, object], dict[int, int], list[Position], bool]:
-    """The snapshot's data, from where on each run is to be told, may they see it."""
-    session = find_session(session_id, who)
-    data: dict[str, object] = {
-        "session": session_data(session, session_id),
-        "runs": [],
-        "earlier": False,
-    }
-    if session is None:
-        return data, {}, [], False  # what begins just now may be somebody else's
-    positions = session_positions(session_id, 0)
-    # Runs that are over and not shown are for `history`, unless the client has a part.
-    known = {
-        position.number: seen[position.number]
-        for position in positions
-        if 0 < seen.get(position.number, 0) <= position.last_seq
-    }
-    past = {
-        position.number: position.last_seq
-        for position in positions
-        if position.finished
-    }
-    runs, earlier = latest_runs(session_id, SNAPSHOT_RUNS, but=known)
-    data |= {"runs": runs, "earlier": earlier}
-    shown = {run.run: run.seq for run in runs}
-    return data, past | known | shown, positions, True
+class Rows(Struct, frozen=True):
+    """What snapshots are made of besides runs that are under way.
+
+    `held`: of the runs that somebody says to have, those whose log goes on from there,
+    with the seq up to which they have it. `runs` are the latest finished of the others.
+    """
+
+    standing: Standing
+    held: dict[int, tuple[int, Position]] = {}
+    runs: list[RunView] = []
+    earlier: bool = False
+
+
+def snapshot_rows(session_id: UUID, seen: Mapping[int, Place]) -> Rows:
+    """The rows for who says to have `seen` of the session's runs."""
+    now = standing(session_id)
+    if now.facts is None:
+        return Rows(now)
+    held = _held(session_id, seen)
+    runs, earlier = latest_runs(session_id, SNAPSHOT_RUNS, but=held, finished=True)
+    return Rows(now, held, runs, earlier)
+
+
+def _held(
+    session_id: UUID, seen: Mapping[int, Place]
+) -> dict[int, tuple[int, Position]]:
+    numbers = [number for number in seen if 0 < number <= MAX_NUMBER]
+    rows = Run.objects.filter(session_id=session_id, number__in=numbers)
+    held: dict[int, tuple[int, Position]] = {}
+    for run_id, *row in rows.values_list("id", *POSITION):
+        found = position(*row)
+        place = seen[found.number]
+        seq = place if isinstance(place, int) else place[1]
+        if 0 < seq <= found.last_seq and goes_on(run_id, found, place):
+            held[found.number] = (seq, found)
+    return held
 
 
 def latest_runs(
-    session_id: UUID, limit: int, *, before: int | None = None, but: Iterable[int] = ()
+    session_id: UUID,
+    limit: int,
+    *,
+    before: int | None = None,
+    but: Iterable[int] = (),
+    finished: bool = False,
 ) -> tuple[list[RunView], bool]:
-    """The latest runs, oldest first, and whether there are earlier ones."""
+    """The latest runs, oldest first, and whether there are earlier ones.
+
+    With `finished`, only such are looked at.
+    """
     runs = Run.objects.filter(session_id=session_id).exclude(number__in=list(but))
+    if finished:
+        runs = runs.filter(status=Run.Status.FINISHED)
     if before is not None:
         runs = runs.filter(number__lt=before)
     rows = list(runs.order_by("-number")[: limit + 1])
@@ -102,19 +138,18 @@ def run_views(runs: Sequence[Run]) -> list[RunView]:
     for row in Step.objects.filter(run_id__in=finished).order_by("run_id", "step"):
         steps[row.run_id].append(_step_view(row))
     return [
-        _finished_view(run, steps[run.pk])
+        _row_view(run, steps[run.pk])
         if run.pk in steps
         else view(fold(run.number, read_events(run.pk)))
         for run in runs
     ]
 
 
-def _finished_view(run: Run, steps: list[StepView]) -> RunView:
+def _row_view(run: Run, steps: list[StepView]) -> RunView:
     return RunView(
         run=run.number,
-        status="finished",
-        # A run that was withdrawn never started.
-        epoch=0 if run.started_at is None else run.epoch - _stops(run.reason),
+        status=run.status,  # type: ignore[arg-type]  # its choices are the literals
+        epoch=run.epoch,
         seq=run.last_seq,
         prompt=run.prompt,
         agent_name=run.agent_name,
@@ -122,7 +157,7 @@ def _finished_view(run: Run, steps: list[StepView]) -> RunView:
         timestamp=run.created_at.timestamp(),
         steps=steps,
         client_id=run.client_id or UNSET,
-        reason=convert(run.reason, Reason),
+        reason=convert(run.reason, Reason) if run.reason else UNSET,
         duration_ms=UNSET if run.duration_ms is None else run.duration_ms,
         usage=usage_of(run) or UNSET,
         error=UNSET if run.error is None else convert(run.error, Failure),
@@ -137,9 +172,32 @@ def usage_of(run: Run) -> Usage | None:
     return Usage(run.input_tokens, run.output_tokens)
 
 
-def _stops(reason: str) -> Literal[0, 1]:
-    """Stopping raises the epoch without a `run_started` that would say so."""
-    return 1 if reason == Run.Reason.STOPPED else 0
+class RunRows(Struct, frozen=True):
+    """What rows say of a run as far as it is: the run, without steps, and its steps.
+
+    Each step comes with the seq of the event that finished it.
+    """
+
+    run: RunView
+    steps: list[tuple[int, StepView]]
+
+
+def run_rows(session_id: UUID, number: int, after: int) -> RunRows | None:
+    """The run, with the steps that finished after seq `after`. None: there is no run.
+
+    A run without reasoning comes with its last answer, once it is over.
+    """
+    run = Run.objects.filter(session_id=session_id, number=number).first()
+    if run is None:
+        return None
+    steps = Step.objects.filter(run=run, seq__lte=run.last_seq)
+    if run.enable_reasoning:
+        steps = steps.filter(seq__gt=after).order_by("seq")
+    elif run.status == Run.Status.FINISHED:
+        steps = steps.filter(type=Step.Type.FINAL_ANSWER).order_by("-step")[:1]
+    else:
+        steps = steps.none()
+    return RunRows(_row_view(run, []), [(row.seq, _step_view(row)) for row in steps])
 
 
 def _step_view(row: Step) -> StepView:

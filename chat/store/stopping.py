@@ -62,12 +62,14 @@ def _end(run: Run, seen: int | None) -> Committed:
     run.epoch += 1
     Run.objects.filter(id=run.pk).update(epoch=run.epoch)
     if run.status == Run.Status.QUEUED:
-        return append(run, [RunFinished(reason="withdrawn", duration_ms=0)])
+        withdrawn = RunFinished(reason="withdrawn", duration_ms=0, epoch=run.epoch)
+        return append(run, [withdrawn])
     closing = _close_open_steps(run, seen)
     finished = RunFinished(
         reason="stopped",
         duration_ms=_duration_ms(run),
         usage=usage_of(run) or UNSET,
+        epoch=run.epoch,
     )
     return append(run, [*closing.events, finished], closing.rows)
 

@@ -1,73 +1,56 @@
-"""Classic mode: the log told in the words of the reference system. Pure."""
+"""Classic mode: runs and their finished steps in the words of the reference system.
+
+Pure. Classic tells whole steps, so that nobody has to fold the log for it: the rows of
+runs and steps hold all that is told.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 from msgspec import UNSET
 
-from chat.wire.protocol import (
-    Event,
-    RunFinished,
-    RunStarted,
-    StepFinished,
-    message,
+from chat.wire.protocol import RunView, StepView, message
+
+STARTED_SEQ: Final = (
+    2  # of a run's first `run_started`: nothing else follows its creation
 )
-from chat.wire.transcript import RunState, StepState, apply
 
 
-class Classic:
-    """Turns log events into classic messages, for one socket.
+def messages(
+    run: RunView, steps: Iterable[tuple[int, StepView]], *, after: int
+) -> list[tuple[int, str]]:
+    """What happened in `run` after seq `after`: messages, each with its event's seq.
 
-    It folds each run until it finishes, since classic tells whole steps.
+    `steps` are those finished since, in order, with the seq of their end; of a run
+    without reasoning, only its last answer is looked at.
     """
-
-    def __init__(self) -> None:
-        self._runs: dict[int, RunState] = {}
-
-    def translate(
-        self, number: int, events: list[Event], *, silent_until: int = 0
-    ) -> list[str]:
-        """The messages for `events`; those through `silent_until` are only folded."""
-        run = self._runs.setdefault(number, RunState(number))
-        messages: list[str] = []
-        for event in events:
-            step = None
-            if isinstance(event, StepFinished):
-                step = run.steps.get(event.step)
-            if apply(run, event) and event.seq > silent_until:
-                messages += _messages(run, event, step)
-            if isinstance(event, RunFinished):
-                self._runs.pop(number, None)
-        return messages
+    told: list[tuple[int, str]] = []
+    if after < STARTED_SEQ and run.status != "queued" and run.reason != "withdrawn":
+        told.append((STARTED_SEQ, _start(run)))
+    if run.enable_reasoning:
+        told += [(seq, _step(run, step)) for seq, step in steps]
+    if run.status == "finished" and after < run.seq:
+        answers = "" if run.enable_reasoning else _response(run, steps)
+        told += [(run.seq, text) for text in (*filter(None, [answers]), *_end(run))]
+    return told
 
 
-def _messages(run: RunState, event: Event, step: StepState | None) -> list[str]:
-    match event:
-        case RunStarted(epoch=1):
-            return [
-                message(
-                    "reasoning_start",
-                    {
-                        "run": run.run,
-                        "agent": run.agent_name,
-                        "message": run.prompt,
-                        "enable_reasoning": run.enable_reasoning,
-                    },
-                )
-            ]
-        case StepFinished() if step is not None and event.status != "discarded":
-            if run.enable_reasoning:
-                return [message("reasoning_step", _step_data(run, step))]
-            return []
-        case RunFinished():
-            return _end(run, event)
-        case _:
-            return []
+def _start(run: RunView) -> str:
+    return message(
+        "reasoning_start",
+        {
+            "run": run.run,
+            "agent": run.agent_name,
+            "message": run.prompt,
+            "enable_reasoning": run.enable_reasoning,
+        },
+    )
 
 
-def _step_data(run: RunState, step: StepState) -> dict[str, Any]:
-    data = {
+def _step(run: RunView, step: StepView) -> str:
+    data: dict[str, Any] = {
         "type": step.type,
         "content": step.content,
         "iteration": step.iteration,
@@ -80,20 +63,19 @@ def _step_data(run: RunState, step: StepState) -> dict[str, Any]:
         data["tool_name"] = step.tool_name
     if step.tool_input is not UNSET:
         data["tool_input"] = step.tool_input
-    return data
+    return message("reasoning_step", data)
 
 
-def _end(run: RunState, event: RunFinished) -> list[str]:
-    messages = []
-    if not run.enable_reasoning:
-        answers = [s.content for s in run.steps.values() if s.type == "final_answer"]
-        content = "".join(answers[-1:])
-        messages.append(message("response", {"run": run.run, "content": content}))
-    if event.reason in {"stopped", "withdrawn"}:
-        data = {"run": run.run, "message": "Stopped."}
-        messages.append(message("interrupted", data))
-    if event.error is not UNSET:
-        messages.append(message("error", event.error))
-    data = {"run": run.run, "reason": event.reason}
-    messages.append(message("reasoning_complete", data))
-    return messages
+def _response(run: RunView, steps: Iterable[tuple[int, StepView]]) -> str:
+    answers = [step.content for _, step in steps if step.type == "final_answer"]
+    return message("response", {"run": run.run, "content": "".join(answers[-1:])})
+
+
+def _end(run: RunView) -> list[str]:
+    texts = []
+    if run.reason in {"stopped", "withdrawn"}:
+        texts.append(message("interrupted", {"run": run.run, "message": "Stopped."}))
+    if run.error is not UNSET:
+        texts.append(message("error", run.error))
+    data = {"run": run.run, "reason": run.reason}
+    return [*texts, message("reasoning_complete", data)]

@@ -69,16 +69,20 @@ class ProtocolError(Exception):
         self.data = ErrorData(code, message, retryable, retry_after)
 
     def about(self, command: Command) -> ProtocolError:
-        """The same error, naming the message it refuses, where that has a name."""
+        """The same error, naming the command it refuses, where that has a name."""
         client_id = getattr(command, "client_id", None)
-        named = UNSET if client_id is None else client_id
+        ref = getattr(command, "ref", None)
         error = ProtocolError(
             self.data.code,
             self.data.message,
             retryable=self.data.retryable,
             retry_after=self.data.retry_after,
         )
-        error.data = msgspec.structs.replace(self.data, client_id=named)
+        error.data = msgspec.structs.replace(
+            self.data,
+            client_id=UNSET if client_id is None else client_id,
+            ref=UNSET if ref is None else ref,
+        )
         return error
 
 
@@ -107,11 +111,20 @@ class Retry(Struct, frozen=True):
     run: int
 
 
+# How much of a run somebody has: (epoch, seq), or the seq alone. Where commits were
+# lost, the same seq may hold something else since, of another epoch.
+Place: TypeAlias = tuple[int, int] | int
+
+
 class Subscribe(Struct, frozen=True):
-    """Switch to log mode; `seen` maps run numbers to the last seq applied."""
+    """Switch to log mode; `seen` maps run numbers to the last event applied.
+
+    `ref` comes back with what answers it.
+    """
 
     protocol: Literal[2]
-    seen: dict[int, int] = {}
+    seen: dict[int, Place] = {}
+    ref: int | None = None
 
 
 class History(Struct, frozen=True):
@@ -309,10 +322,14 @@ class StepFinished(_Event, tag="step_finished", frozen=True):
 
 
 class RunFinished(_Event, tag="run_finished", frozen=True):
-    """The last event of a run; every step is finished."""
+    """The last event of a run; every step is finished.
+
+    `epoch` is set where the run was ended from outside, which begins a new one.
+    """
 
     reason: Reason
     duration_ms: int
+    epoch: int | UnsetType = UNSET
     usage: Usage | UnsetType = UNSET
     error: Failure | UnsetType = UNSET
     cause: CutCause | UnsetType = UNSET  # of `cut`
@@ -345,6 +362,7 @@ class ErrorData(Struct, frozen=True, omit_defaults=True):
     retryable: bool
     retry_after: float | UnsetType = UNSET
     client_id: str | UnsetType = UNSET  # the `chat` that was refused
+    ref: int | UnsetType = UNSET  # the `subscribe` that was refused
 
 
 class StepView(Struct, frozen=True, omit_defaults=True):
@@ -389,23 +407,39 @@ def message(type_: str, data: Any) -> str:
 
 
 class Frame(Struct, frozen=True, gc=False):
-    """An `events` message ready to send: events `first … last` of one run."""
+    """An `events` message ready to send: events `first … last` of one run.
+
+    `epoch` is the one that its last event was written under; `ends` says that this is
+    the `run_finished`.
+    """
 
     run: int
+    epoch: int
     first: int
     last: int
+    ends: bool
     text: str
+
+    @property
+    def payloads(self) -> str:
+        """The events' JSON texts, with commas between."""
+        return self.text[len(_HEAD.format(run=self.run)) : -len(_TAIL)]
 
     def events(self) -> list[Event]:
         """The events inside, for who does not just pass the text on."""
         return _decode_frame(self.text).data.events
 
 
-def events_frame(run: int, first: int, last: int, payloads: Iterable[str]) -> Frame:
-    """A frame from events that are JSON text already, so that none is encoded twice."""
-    joined = ",".join(payloads)
-    text = f'{{"type":"events","data":{{"run":{run},"events":[{joined}]}}}}'
-    return Frame(run, first, last, text)
+_HEAD: Final = '{{"type":"events","data":{{"run":{run},"events":['
+_TAIL: Final = "]}}"
+
+
+def events_text(run: int, payloads: Iterable[str]) -> str:
+    """An `events` message of JSON texts, so that nothing is encoded twice.
+
+    Each of `payloads` holds one event, or more with commas between.
+    """
+    return f"{_HEAD.format(run=run)}{','.join(payloads)}{_TAIL}"
 
 
 class _EventsData(Struct, frozen=True):

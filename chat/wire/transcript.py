@@ -101,12 +101,24 @@ def fold(run: int, events: Iterable[Event]) -> RunState:
     return state
 
 
+def first_of(event: Event) -> int:
+    """The first seq that the event stands for."""
+    return event.seq if event.first is UNSET else event.first
+
+
+def epoch_after(event: Event, epoch: int) -> int:
+    """The epoch of an event that comes in `epoch`: the same, or the one it begins."""
+    if isinstance(event, RunStarted | RunFinished) and event.epoch is not UNSET:
+        return event.epoch
+    return epoch
+
+
 def apply(run: RunState, event: Event) -> bool:
     """Apply `event` to `run` in place; False if it was applied before.
 
     Raises GapError when events between the last one and this one are missing.
     """
-    first = event.seq if event.first is UNSET else event.first
+    first = first_of(event)
     if event.seq <= run.seq:
         return False
     if first != run.seq + 1:
@@ -145,6 +157,8 @@ def _change(run: RunState, event: Event) -> None:
             run.usage = event.usage
             run.error = event.error
             run.cause = event.cause
+            if event.epoch is not UNSET:
+                run.epoch = event.epoch
         case _:
             assert_never(event)
 
@@ -236,7 +250,7 @@ def merged(events: Iterable[Event]) -> list[Event]:
         if isinstance(event, StepDelta):
             if last is None or last.step != event.step:
                 close()
-                first = event.seq if event.first is UNSET else event.first
+                first = first_of(event)
                 chunks = []
             chunks.append(event.text)
             last = event

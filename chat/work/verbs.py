@@ -10,18 +10,20 @@ from django.conf import settings
 
 from chat import store
 from chat.agents import registry
+from chat.live.feeds import Feeds
 from chat.live.hub import Hub
 from chat.store import AddressLimit, Asked, Identity
 from chat.store.database import db, urgent
-from chat.wire.protocol import Chat, ProtocolError, message
+from chat.wire.protocol import Chat, ProtocolError
 from chat.work.scheduler import Scheduler
 
 
 class Verbs:
     """Begin and end runs, whichever process drives them."""
 
-    def __init__(self, hub: Hub, scheduler: Scheduler) -> None:
+    def __init__(self, hub: Hub, feeds: Feeds, scheduler: Scheduler) -> None:
         self._hub = hub
+        self._feeds = feeds
         self._scheduler = scheduler
 
     async def ask(
@@ -44,14 +46,16 @@ class Verbs:
             max_queued=settings.MAX_QUEUED_RUNS,
             address=_address_limit(address_key),
         )
-        return await self._scheduler.to_the_end(self._begin(session_id, ask))
+        return await self._scheduler.to_the_end(
+            self._begin(session_id, ask, who, chat.agent_name or registry.default())
+        )
 
     async def retry(
         self, session_id: UUID, who: Identity, number: int, address_key: str = ""
     ) -> Asked:
         """Run a finished run's prompt again. Raises as `ask`."""
         retry = partial(store.retry, session_id, who, number, settings.MAX_QUEUED_RUNS)
-        return await self._scheduler.to_the_end(self._begin(session_id, retry))
+        return await self._scheduler.to_the_end(self._begin(session_id, retry, who))
 
     async def stop(
         self, session_id: UUID, who: Identity, number: int | None, seen: int | None
@@ -62,16 +66,27 @@ class Verbs:
         self._scheduler.give_up_everywhere([stopped.run_id])
         self._scheduler.wake(session_id)
 
-    async def _begin(self, session_id: UUID, store_run: Callable[..., Asked]) -> Asked:
-        """Store a run and, where its turn has come, drive it."""
+    async def _begin(
+        self,
+        session_id: UUID,
+        store_run: Callable[..., Asked],
+        who: Identity,
+        agent_name: str = "",
+    ) -> Asked:
+        """Store a run and, where its turn has come, drive it.
+
+        `agent_name` is asked where the session begins with this.
+        """
         with self._scheduler.slot() as claimant:
             asked = await db(store_run, claimant=claimant)
         if asked.written is None:
             return asked
+        if asked.title is not None and (feed := self._feeds.of(session_id)) is not None:
+            # Before its first event: who watches need not read whose the session is.
+            feed.begin(who, asked.title, agent_name)
         self._hub.publish([(session_id, asked.written.frame)])
         if asked.title is not None:
-            data = {"session_id": str(session_id), "title": asked.title}
-            self._hub.announce(session_id, message("session", data))
+            self._hub.announce(session_id, {"title": asked.title})
         if asked.claimed is not None:
             self._scheduler.drive(asked.claimed)
         else:

@@ -85,7 +85,7 @@ def stories() -> dict[str, Story]:
         "stopped": _stopped(),
         "failed": _failed(),
         "cut": _cut(),
-        "withdrawn": Story("Never mind").end("withdrawn"),
+        "withdrawn": Story("Never mind").end("withdrawn", epoch=1),
         "queued": Story("Wait for it", client_id="c-1"),
         "still-running": Story("Go on")
         .begin()
@@ -138,7 +138,8 @@ def _handed_over() -> Story:
 
 def _stopped() -> Story:
     story = Story("Stop me").begin().open(0, "final_answer").say(0, "One, two, thr")
-    return story.replace(0, text="One, two").close(0, "stopped").end("stopped")
+    story.replace(0, text="One, two").close(0, "stopped")
+    return story.end("stopped", epoch=2)
 
 
 def _failed() -> Story:

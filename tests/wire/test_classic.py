@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from hypothesis import given, strategies as st
+from msgspec import structs
 
-from chat.wire.classic import Classic
+from chat.wire.classic import messages
 from chat.wire.protocol import (
     Event,
     Failure,
@@ -18,13 +19,26 @@ from chat.wire.protocol import (
     StepFinished,
     StepStarted,
 )
-from chat.wire.transcript import digest, fold, merged
-from tests.streams import logs, parts_of
+from chat.wire.transcript import digest, fold, view
+from tests.streams import logs
 
 
-def told(events: list[Event], classic: Classic | None = None) -> list[dict[str, Any]]:
-    messages = (classic or Classic()).translate(3, events)
-    return [json.loads(text) for text in messages]
+def told(events: list[Event], after: int = 0) -> list[dict[str, Any]]:
+    """What classic says of a run with this log, to who knows it up to `after`."""
+    return [json.loads(text) for _, text in numbered(events, after)]
+
+
+def numbered(events: list[Event], after: int = 0) -> list[tuple[int, str]]:
+    run = view(fold(3, events))
+    shown = {step.step: step for step in run.steps}
+    steps = [
+        (event.seq, shown[event.step])
+        for event in events
+        if isinstance(event, StepFinished)
+        and event.step in shown
+        and (event.seq > after or not run.enable_reasoning)
+    ]
+    return messages(structs.replace(run, steps=[]), steps, after=after)
 
 
 def beginning(*, enable_reasoning: bool = True) -> list[Event]:
@@ -174,43 +188,28 @@ def test_a_takeover_is_not_a_second_start() -> None:
     assert [m["type"] for m in told(events)] == ["reasoning_start"]
 
 
-def test_what_was_before_the_socket_is_not_told_but_known() -> None:
+def test_what_was_before_the_socket_is_not_told() -> None:
     events = [*beginning(), *step(3, 0, "thought", "Hm")]
-    messages = Classic().translate(3, events, silent_until=4)
-    (data,) = [json.loads(text)["data"] for text in messages]
-    assert data["content"] == "Hm"
+    (message,) = told(events, after=4)
+    assert message["data"]["content"] == "Hm"
+    assert told(events, after=5) == []
 
 
 @given(logs(), st.data())
-def test_any_delivery_tells_every_step_once(
+def test_any_time_tells_what_has_happened_since(
     events: list[Event], data: st.DataObject
 ) -> None:
-    classic = Classic()
-    messages = []
-    frames = data.draw(parts_of(events))
-    for number, frame in enumerate(frames):
-        messages += told(merged(frame) if data.draw(st.booleans()) else frame, classic)
-        if number < len(frames) - 1:  # what is finished is forgotten
-            again = data.draw(st.sampled_from(frames[: number + 1]))
-            assert told(again, classic) == []
-    assert messages == told(events)
+    whole = numbered(events)
+    after = data.draw(st.integers(0, len(events)))
+    assert numbered(events, after) == [(n, text) for n, text in whole if n > after]
     run = fold(3, events)
-    steps = [m["data"] for m in messages if m["type"] == "reasoning_step"]
+    said = [json.loads(text) for _, text in whole]
+    steps = [m["data"] for m in said if m["type"] == "reasoning_step"]
     finished = [s for s in run.steps.values() if s.status != "running"]
     if run.enable_reasoning:
         found = sorted((shown["step"], shown["content"]) for shown in steps)
         assert found == sorted((s.step, s.content) for s in finished)
     else:
         assert steps == []
-    ends = [m["data"]["reason"] for m in messages if m["type"] == "reasoning_complete"]
+    ends = [m["data"]["reason"] for m in said if m["type"] == "reasoning_complete"]
     assert ends == ([run.reason] if run.status == "finished" else [])
-
-
-def test_a_discarded_step_that_comes_again_is_not_told() -> None:
-    gone = StepFinished(
-        seq=5, step=0, status="discarded", duration_ms=1, digest=digest("Hm")
-    )
-    events = [*beginning(), *step(3, 0, "thought", "Hm")[:2], gone]
-    classic = Classic()
-    told(events, classic)
-    assert told([gone], classic) == []

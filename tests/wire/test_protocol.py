@@ -14,6 +14,7 @@ from chat.wire.protocol import (
     Chat,
     ErrorData,
     Event,
+    Frame,
     History,
     Interrupt,
     Ping,
@@ -24,7 +25,7 @@ from chat.wire.protocol import (
     decode_event,
     decode_events,
     encode,
-    events_frame,
+    events_text,
     message,
     storable,
 )
@@ -326,8 +327,10 @@ def test_events_survive_the_wire(events: list[Event]) -> None:
 @given(logs())
 def test_a_frame_holds_the_events_that_it_says(events: list[Event]) -> None:
     texts = [encode(event).decode() for event in events]
-    whole = events_frame(7, 1, events[-1].seq, texts)
+    text = events_text(7, texts)
+    whole = Frame(7, 1, 1, events[-1].seq, ends=False, text=text)
     assert whole.events() == events
+    assert events_text(7, [whole.payloads]) == text
     data = json.loads(whole.text)
     assert data["type"] == "events"
     assert data["data"]["run"] == 7

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from chat.agents.base import (
     PartStarted,
     RunEnded,
 )
+from chat.live.feeds import Feeds
 from chat.live.hub import Hub
 from chat.log.journal import Journal
 from chat.models import Event as EventRow, Run
@@ -74,7 +75,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self.runs: dict[int, RunState] = {}
-        self.announced: list[str] = []
+        self.announced: list[Mapping[str, Any]] = []
         self._early: dict[tuple[int, int], Frame] = {}
         self._changed = asyncio.Event()
 
@@ -86,12 +87,6 @@ class Watcher:
             for event in fitting.events():
                 assert apply(run, event)
         self._changed.set()
-
-    def announce(self, text: str) -> None:
-        self.announced.append(text)
-
-    def check(self, run: int, last_seq: int) -> None:
-        raise AssertionError((run, last_seq))
 
     async def until(self, holds: Callable[[], object]) -> None:
         async with asyncio.timeout(20):
@@ -116,15 +111,32 @@ class Watcher:
         return [step.content for step in run.steps.values()] if run else []
 
 
+class WatchedFeeds(Feeds):
+    """Hands each frame to watchers as it is published, instead of to sockets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watchers: dict[UUID, list[Watcher]] = {}
+
+    def deliver(self, session_id: UUID, frame: Frame) -> None:
+        for watcher in self.watchers.get(session_id, ()):
+            watcher.deliver(frame)
+
+    def announce(self, session_id: UUID, changes: Mapping[str, Any]) -> None:
+        for watcher in self.watchers.get(session_id, ()):
+            watcher.announced.append(changes)
+
+
 class Process:
     """What one process of the site drives runs with."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
-        self.hub = Hub(self._look_at, self._changed.set)
+        self.feeds = WatchedFeeds()
+        self.hub = Hub(self.feeds, self._look_at, self._changed.set)
         self.journal = Journal(self.hub.publish)
         self.scheduler = Scheduler(self.hub, self.journal, self._changed.set)
-        self.verbs = Verbs(self.hub, self.scheduler)
+        self.verbs = Verbs(self.hub, self.feeds, self.scheduler)
         self._gone = False
 
     def _look_at(self, run_ids: list[int]) -> None:
@@ -149,8 +161,12 @@ class Process:
 
     def watch(self, session_id: UUID) -> Watcher:
         watcher = Watcher()
-        self.hub.join(session_id, watcher)
+        self.show(session_id, watcher)
         return watcher
+
+    def show(self, session_id: UUID, watcher: Watcher) -> None:
+        """Have the watcher told of what is published here from now on."""
+        self.feeds.watchers.setdefault(session_id, []).append(watcher)
 
     async def ask(self, session_id: UUID, prompt: str = "Hi", **more: Any) -> int:
         chat = Chat(prompt, **more)

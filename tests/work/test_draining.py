@@ -82,7 +82,7 @@ async def test_a_run_is_handed_over_before_its_next_round_and_no_step_discarded(
     async with process() as there:
         watcher = Watcher()
         async with process() as here:
-            here.hub.join(session_id, watcher)
+            here.show(session_id, watcher)
             await here.ask(session_id)
             await watcher.said("Hm.")
             draining = asyncio.create_task(here.scheduler.drain())
@@ -92,7 +92,7 @@ async def test_a_run_is_handed_over_before_its_next_round_and_no_step_discarded(
             await draining
         log = await events_of(session_id)
         assert type(log[-1]) is RunReleased
-        there.hub.join(session_id, watcher)
+        there.show(session_id, watcher)
         await there.recover()
         assert (await watcher.ended()).reason == "answered"
     assert watcher.texts() == ["Hm.", "{}", "Noon.", "It is noon."]
@@ -173,11 +173,11 @@ async def test_an_answer_cannot_grow_for_ever_from_process_to_process(
     async with process() as there:
         watcher = Watcher()
         async with process() as here:
-            here.hub.join(session_id, watcher)
+            here.show(session_id, watcher)
             await here.ask(session_id)
             await watcher.until(lambda: len(watcher.texts()) == 2)
             await here.crash()
-        there.hub.join(session_id, watcher)
+        there.show(session_id, watcher)
         await there.recover()
         run = await watcher.ended()
     assert run.reason == "failed"

@@ -232,7 +232,7 @@ async def test_a_lost_call_is_made_again_only_if_that_does_no_harm(
     async with process() as there:
         watcher = Watcher()
         async with process() as here:
-            here.hub.join(session_id, watcher)
+            here.show(session_id, watcher)
             await here.ask(session_id)
             await agent.gate.wait()
             # The call was committed before it was made.
@@ -240,7 +240,7 @@ async def test_a_lost_call_is_made_again_only_if_that_does_no_harm(
             log = await db(log_of, row.pk)
             assert [s.type for s in fold(1, log).open_steps()] == ["tool_result"]
             await here.crash()
-        there.hub.join(session_id, watcher)
+        there.show(session_id, watcher)
         await there.recover()
         run = await watcher.ended()
         await check_live_is_reload(session_id, watcher)

@@ -67,13 +67,13 @@ async def test_a_run_goes_on_elsewhere_from_its_last_finished_step(use: Use) -> 
     async with process() as there:
         watcher = Watcher()
         async with process() as here:
-            here.hub.join(session_id, watcher)
+            here.show(session_id, watcher)
             await here.ask(session_id)
             await watcher.said("Half")
             await there.scheduler.recover()  # the owner is well: nothing to do
             assert (await row_of(session_id)).epoch == 1
             await here.crash()
-            there.hub.join(session_id, watcher)  # it comes back, having seen so much
+            there.show(session_id, watcher)  # it comes back, having seen so much
             await there.recover()
             await watcher.said("Half")
             agent.gate.set()
@@ -91,12 +91,12 @@ async def test_a_run_that_is_handed_over_need_not_be_waited_for(use: Use) -> Non
     async with process() as there:
         watcher = Watcher()
         async with process() as here:
-            here.hub.join(session_id, watcher)
+            here.show(session_id, watcher)
             await here.ask(session_id)
             await watcher.said("Half")
             await here.scheduler.close()
             await here.scheduler.hand_over()
-        there.hub.join(session_id, watcher)
+        there.show(session_id, watcher)
         agent.gate.set()
         await there.scheduler.recover()
         assert (await watcher.ended()).reason == "answered"

@@ -172,6 +172,7 @@ function finishRun(run, event) {
   assign(run, "usage", event.usage);
   assign(run, "error", event.error);
   assign(run, "cause", event.cause);
+  assign(run, "epoch", event.epoch);
 }
 
 /**

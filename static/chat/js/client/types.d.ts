@@ -104,6 +104,7 @@ export type RunEvent = Numbered &
         kind: "run_finished";
         reason: Reason;
         duration_ms: number;
+        epoch?: number;
         usage?: Usage;
         error?: Failure;
         cause?: CutCause;
