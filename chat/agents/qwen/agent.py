@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
+import logging
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from chat.agents.base import (
     AgentError,
@@ -32,6 +35,10 @@ from chat.agents.qwen.run import LibraryRun, RunClosed
 from chat.agents.qwen.threads import ThreadPool
 from chat.agents.stream import stream_of
 from chat.agents.tools.base import Tool
+
+logger = logging.getLogger(__name__)
+
+BUILD_AGAIN_SECONDS: Final = 2.0  # after it has failed
 
 _import_lock = threading.Lock()
 
@@ -71,6 +78,7 @@ class QwenAgent:
         self._threads = threads
         self._library_agent: LibraryAgent | None = None
         self._building = threading.Lock()
+        self._build_error: tuple[AgentError | None, float] = (None, 0.0)
 
     def is_repeatable(self, tool_name: str) -> bool:
         """Whether calling this tool twice does no harm; unknown tools may do some."""
@@ -137,7 +145,10 @@ class QwenAgent:
     # ---- in the thread
 
     def _warm_up(self) -> None:
-        self._library()
+        try:
+            self._library()
+        except AgentError as error:
+            logger.warning("the agent %s is out of order: %s", self.name, error)
 
     def _work(
         self,
@@ -183,14 +194,26 @@ class QwenAgent:
         return tuple(finished)
 
     def _library(self) -> LibraryAgent:
-        """The library's agent: made once, and without state of a run."""
+        """The library's agent: made once, and without state of a run.
+
+        Where that fails, as with an MCP server that does not answer, all runs that
+        waited for it fail alike, and the next one tries again.
+        """
         with self._building:
-            if self._library_agent is None:
-                with _import_lock:
-                    library = import_module("chat.agents.qwen.library")
+            if self._library_agent is not None:
+                return self._library_agent
+            error, when = self._build_error
+            if error is not None and time.monotonic() - when < BUILD_AGAIN_SECONDS:
+                raise error
+            with _import_lock:
+                library = import_module("chat.agents.qwen.library")
+            try:
                 made: LibraryAgent = library.SiteAgent(self)
-                self._library_agent = made
-            return self._library_agent
+            except AgentError as failed:
+                self._build_error = failed, time.monotonic()
+                raise
+            self._library_agent = made
+            return made
 
     def ask_model(
         self,
@@ -228,8 +251,10 @@ class QwenAgent:
             invoke = partial(self._invoke, tool.call)
             limit = tool.time_limit or limit
         elif self._library_agent is not None:
-            foreign = self._library_agent.function_map.get(call.name)
-            if foreign is not None:
+            foreign: Any = self._library_agent.function_map.get(call.name)
+            if hasattr(foreign, "call_here"):
+                invoke = partial(self._invoke, foreign.call_here)
+            elif foreign is not None:
                 invoke = partial(self._invoke, partial(_call_foreign, foreign))
         return run.ask(partial(run.tool_call, call, invoke, limit, iteration))
 
@@ -274,8 +299,11 @@ def _current_run() -> LibraryRun:
 
 
 def _call_foreign(tool: Any, arguments: dict[str, Any]) -> str:
-    """Call a tool of the library's own, or of an MCP server, in a thread."""
-    result = tool.call(arguments)
+    """Call one of the library's tools, or somebody's made for it, in a thread.
+
+    Its contract gives arguments as JSON text, which many such tools decode themselves.
+    """
+    result = tool.call(json.dumps(arguments, ensure_ascii=False))
     if isinstance(result, str):
         return result
     if isinstance(result, list):

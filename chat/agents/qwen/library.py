@@ -13,6 +13,7 @@ from qwen_agent.tools.base import TOOL_REGISTRY, BaseTool
 
 from chat.agents.model.rounds import Round, arguments_text
 from chat.agents.qwen.context import Owner, current
+from chat.agents.qwen.mcp import connect
 from chat.agents.tools.base import Tool, ToolError
 
 UNBOUNDED: Final = 10**9  # rounds are counted by the run, not by the library
@@ -78,12 +79,22 @@ class SiteAgent(FnCallAgent):  # type: ignore[misc]  # the library has no types
     """The library's loop, calling tools through the run."""
 
     def __init__(self, owner: Owner) -> None:
+        """Raises AgentError for an MCP server that cannot be used."""
         self.owner = owner
+        servers: dict[str, Any] = {}
+        library_tools = []
+        for tool in owner.library_tools:
+            if isinstance(tool, dict) and "mcpServers" in tool:
+                servers |= tool["mcpServers"]
+            else:
+                library_tools.append(tool)
+        of_servers = connect(servers) if servers else []
         self.mem = None  # it has no files; making the library's memory writes folders
         super().__init__(
             function_list=[
                 *(SiteTool(tool) for tool in owner.tools.values()),
-                *owner.library_tools,
+                *library_tools,
+                *of_servers,
             ],
             llm=SiteModel({"model": "site", "model_type": "reasoning_site"}),
             system_message=owner.instructions,

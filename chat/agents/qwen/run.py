@@ -28,6 +28,7 @@ from chat.agents.model.client import ChatModel, ChatRequest
 from chat.agents.model.rounds import Call, Round
 from chat.agents.model.textcalls import Tools
 from chat.agents.tools.base import ToolError
+from chat.agents.tools.errors import kind_and_message
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +58,11 @@ BROKEN: Final = frozenset(
 )
 
 
-class RunClosed(Exception):  # noqa: N818 - a state, not an error
-    """Nobody waits for this run any more."""
+class RunClosed(BaseException):
+    """Nobody waits for this run any more.
+
+    Not an Exception: loops of the library, and of others, catch those and go on.
+    """
 
 
 class OutOfRounds(Exception):  # noqa: N818 - an end, not an error
@@ -316,9 +320,10 @@ async def _invoke(
         message = f"The tool “{call.name}” did not finish within {limit:g} seconds."
         raise ToolError(message) from None
     except Exception as error:
-        # A tool is a third party: what it raises is logged, never shown.
+        # A tool is a third party: what it raises is logged whole, and shown cleaned.
         logger.warning("the tool %s failed", call.name, exc_info=error)
-        message = f"The tool “{call.name}” failed ({type(error).__name__})."
+        why = kind_and_message(error)
+        message = f"The tool “{call.name}” failed: {why}"
         raise ToolError(message) from None
 
 

@@ -16,8 +16,8 @@ _SECRET: Final = re.compile(
 _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
 # Absolute paths of at least two names; what follows `://` is an address, not a path.
 _PATH: Final = re.compile(
-    r"(?<![\w:/.])~?/(?:[\w.+@~-]+/)+(?P<unix>[\w.+@~-]*)"
-    r"|\b[A-Za-z]:\\(?:[^\\\s:]+\\)+(?P<windows>[^\\\s:]*)"
+    r"(?<![\w:/.])~?/(?:[\w.+@~-]+/)+[\w.+@~-]*"
+    r"|\b[A-Za-z]:\\(?:[^\\\s:]+\\)+[^\\\s:]*"
 )
 
 
@@ -33,6 +33,6 @@ def cleaned(text: str) -> str:
     text = _FRAME.sub("", text)
     text = _SECRET.sub(r"\1\2…", text)
     text = _USERINFO.sub("…@", text)
-    text = _PATH.sub(lambda found: f"…/{found['unix'] or found['windows'] or ''}", text)
+    text = _PATH.sub("…", text)
     text = " ".join(text.split())
     return text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 1] + "…"

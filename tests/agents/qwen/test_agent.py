@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -273,7 +274,7 @@ async def test_a_tool_that_raises_shows_neither_traceback_nor_path(make: Make) -
     told = await play(make(Asking("calculator", call)), "[scenario calculator]", [])
     result = next(p for p in told.parts if p.type == "tool_result")
     assert result.status == "error"
-    assert result.content == "The tool “calculator” failed (ValueError)."
+    assert result.content == "The tool “calculator” failed: ValueError: …"
 
 
 async def test_a_tool_says_itself_what_it_cannot_do(make: Make) -> None:
@@ -313,13 +314,56 @@ async def test_the_librarys_own_tools_are_called_under_the_same_rules(
         description = "As an MCP server would offer it."
         parameters: Mapping[str, Any] = Asking.parameters
 
-        def call(self, params: Any, **_: Any) -> Any:
-            raise KeyError(params["to"])
+        def call(self, params: str | dict[str, Any], **_: Any) -> str:
+            # As the library's contract says: JSON text, for the tool to decode.
+            assert isinstance(params, str)
+            return f"Arrived on {json.loads(params)['to']}."
 
     agent = make(Calculator(), library_tools=[Foreign()])
     told = await play(agent, "[scenario unknown-tool]", [])
-    assert told.of("tool_result") == ["The tool “teleport” failed (KeyError)."]
+    assert told.of("tool_result") == ["Arrived on Mars."]
     assert not agent.is_repeatable("teleport")
+
+
+async def test_what_a_tool_raises_is_said_by_kind_and_message_without_paths(
+    make: Make, model_server: ModelServer
+) -> None:
+    def call(_: dict[str, Any]) -> str:
+        raise FileNotFoundError("/srv/site/secrets/rates.csv is missing")
+
+    told = await play(make(Asking("calculator", call)), "[scenario calculator]", [])
+    (said,) = told.of("tool_result")
+    assert "FileNotFoundError: … is missing" in said
+    assert "/srv/site" not in str(model_server.requests()[-1]["request"])
+
+
+async def test_a_loop_that_catches_exceptions_ends_when_its_run_is_closed(
+    make: Make,
+) -> None:
+    rounds = []
+    agent = make()
+
+    class Stubborn:
+        function_map: Mapping[str, Any] = {}
+
+        def run(self, messages: list[dict[str, Any]]) -> Iterator[Any]:
+            while True:
+                rounds.append(1)
+                try:
+                    agent.ask_model(messages, [], lambda said: said)
+                except Exception:  # noqa: BLE001, S112 - what such loops do
+                    continue
+                yield []
+
+    stubborn: Any = Stubborn()
+    agent._library_agent = stubborn
+    stream = agent.run_with_reasoning_stream("[scenario silent-middle]", [])
+    async for event in stream:
+        if isinstance(event, PartGrew):
+            break
+    await stream.aclose()
+    await eventually(lambda: THREADS.busy == 0)
+    assert rounds == [1]
 
 
 async def test_closing_cancels_the_model_call_and_frees_the_thread(

@@ -13,9 +13,9 @@ from chat.agents.tools.errors import MAX_CHARS, cleaned, kind_and_message
     ("message", "said"),
     [
         ("No such city: Oz", "No such city: Oz"),
-        ("cannot open /srv/site/data/db.sqlite3", "cannot open …/db.sqlite3"),
-        ("'/home/ada/a b' and ~/x/y.py", "'…/a b' and …/y.py"),
-        (r"C:\Users\ada\key.pem is missing", "…/key.pem is missing"),
+        ("cannot open /srv/site/data/db.sqlite3", "cannot open …"),
+        ("'/home/ada/a b' and ~/x/y.py", "'… b' and …"),
+        (r"C:\Users\ada\key.pem is missing", "… is missing"),
         ("see https://example.org/a/b", "see https://example.org/a/b"),
         ("redis://:hunter2@db/0 refused", "redis://…@db/0 refused"),
         ("401 Authorization: Bearer sk-123", "401 Authorization: …"),
