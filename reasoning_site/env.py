@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterable
@@ -55,6 +56,35 @@ def choice(name: str, default: str, allowed: Iterable[str]) -> str:
 def words(name: str, default: str = "") -> list[str]:
     """A list separated by commas."""
     return [word for part in text(name, default).split(",") if (word := part.strip())]
+
+
+def tools(name: str) -> list[str | dict[str, Any]]:
+    """Names separated by commas; or, in JSON, a list of names and objects, or one."""
+    value = text(name)
+    if not value.startswith(("[", "{")):
+        return list(words(name))
+    listed = _json(name)
+    found = listed if isinstance(listed, list) else [listed]
+    if not all(isinstance(each, str | dict) for each in found):
+        raise _nonsense(name, "names, or a JSON list of names and objects")
+    return found
+
+
+def json_object(name: str) -> dict[str, Any]:
+    """A JSON object; empty where there is none."""
+    if not text(name):
+        return {}
+    value = _json(name)
+    if not isinstance(value, dict):
+        raise _nonsense(name, 'a JSON object such as {"temperature": 0.6}')
+    return value
+
+
+def _json(name: str) -> Any:
+    try:
+        return json.loads(text(name))
+    except ValueError:
+        raise _nonsense(name, "JSON") from None
 
 
 def path(name: str, default: Path) -> Path:

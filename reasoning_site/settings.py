@@ -38,15 +38,17 @@ LLM_BASE_URL = env.http_url("LLM_BASE_URL")
 LLM_API_KEY = env.text("LLM_API_KEY")
 LLM_MODEL = env.text("LLM_MODEL")
 LLM_TOOL_PROTOCOL = env.choice("LLM_TOOL_PROTOCOL", "native", ("native", "nous"))
+LLM_OPTIONS = env.json_object("LLM_OPTIONS")
 LLM_MAX_INPUT_TOKENS = env.whole("LLM_MAX_INPUT_TOKENS", 30_000, at_least=256)
 LLM_FIRST_CHUNK_TIMEOUT = env.seconds("LLM_FIRST_CHUNK_TIMEOUT", 120)
 LLM_CHUNK_TIMEOUT = env.seconds("LLM_CHUNK_TIMEOUT", 60)
+MAX_ITERATIONS = env.whole("MAX_ITERATIONS", 20, at_least=1)
 TOOL_TIMEOUT = env.seconds("TOOL_TIMEOUT", 60)
 BUILTIN_MODEL_PATH = env.text("BUILTIN_MODEL_PATH")
 AGENTS = env.text("AGENTS")
 SCRIPTED_AGENT = env.text("SCRIPTED_AGENT")
 EXTRA_TOOLS = env.words("EXTRA_TOOLS")
-LIBRARY_TOOLS = env.words("LIBRARY_TOOLS")
+LIBRARY_TOOLS = env.tools("LIBRARY_TOOLS")
 
 # ------------------------------------------------------------------ bounds
 

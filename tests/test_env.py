@@ -163,3 +163,39 @@ def test_secret_is_made_once_for_its_owner_only(
     assert list(file.parent.iterdir()) == [file]
     given("mine")
     assert env.secret(NAME, file) == "mine"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("", []),
+        ("a, b", ["a", "b"]),
+        ('["a", {"name": "b"}]', ["a", {"name": "b"}]),
+        ('{"mcpServers": {}}', [{"mcpServers": {}}]),
+    ],
+)
+def test_tools_are_names_or_json(
+    monkeypatch: pytest.MonkeyPatch, value: str, expected: list[object]
+) -> None:
+    monkeypatch.setenv("TOOLS", value)
+    assert env.tools("TOOLS") == expected
+
+
+@pytest.mark.parametrize("value", ["[1]", "[", "{]", '["a"'])
+def test_tools_that_are_neither_stop_the_start(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("TOOLS", value)
+    with pytest.raises(ImproperlyConfigured, match="TOOLS"):
+        env.tools("TOOLS")
+
+
+@pytest.mark.parametrize("value", ["[1]", "7", "temperature=1", "{"])
+def test_options_are_a_json_object(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("OPTIONS", '{"temperature": 0.6}')
+    assert env.json_object("OPTIONS") == {"temperature": 0.6}
+    monkeypatch.delenv("OPTIONS")
+    assert env.json_object("OPTIONS") == {}
+    monkeypatch.setenv("OPTIONS", value)
+    with pytest.raises(ImproperlyConfigured, match="OPTIONS"):
+        env.json_object("OPTIONS")

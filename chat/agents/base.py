@@ -18,7 +18,7 @@ from msgspec import Struct
 
 PartType = Literal["thought", "tool_use", "tool_result", "final_answer"]
 PartStatus = Literal["ok", "error", "stopped"]
-EndReason = Literal["answered", "cut", "failed", "max_iterations"]
+EndReason = Literal["answered", "cut", "failed", "max_iterations", "server_lost"]
 CutCause = Literal["length", "filter", "ended"]
 
 

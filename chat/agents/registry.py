@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from msgspec import Struct
@@ -133,8 +133,9 @@ def problems() -> Iterator[str]:
             yield f"EXTRA_TOOLS: {path} cannot be used: {kind_and_message(error)}"
     if settings.LIBRARY_TOOLS:
         known = library_tool_names()
-        for name in settings.LIBRARY_TOOLS:
-            if name not in known:
+        for tool in settings.LIBRARY_TOOLS:
+            name = tool.get("name", "") if isinstance(tool, dict) else tool
+            if name not in known and not _is_mcp(tool):
                 there = ", ".join(sorted(known))
                 yield f"LIBRARY_TOOLS: there is no {name!r}. There are: {there}."
 
@@ -164,7 +165,7 @@ def _agent(name: str) -> BaseAgent:
         tool_threads=tool_threads,
         instructions=RESEARCHER if researcher else ASSISTANT,
         tools=_tools() if researcher else (),
-        library_tools=settings.LIBRARY_TOOLS if researcher else (),
+        library_tools=_library_tools() if researcher else (),
         text_protocol=bool(settings.LLM_BASE_URL)
         and settings.LLM_TOOL_PROTOCOL == "nous",
         max_input_tokens=_context(),
@@ -192,6 +193,7 @@ def _model() -> ChatModel:
             api_key=settings.LLM_API_KEY,
             first_chunk_timeout=settings.LLM_FIRST_CHUNK_TIMEOUT,
             chunk_timeout=settings.LLM_CHUNK_TIMEOUT,
+            options=settings.LLM_OPTIONS,
         )
     )
 
@@ -200,13 +202,30 @@ def _model() -> ChatModel:
 def _tools() -> tuple[Tool, ...]:
     """The tools that ship, and those the settings name by dotted path."""
     extra = map(_extra_tool, settings.EXTRA_TOOLS)
-    return (Calculator(), CurrentTime(), *extra)
+    return (Calculator(), CurrentTime(), *(t for t in extra if isinstance(t, Tool)))
 
 
-def _extra_tool(path: str) -> Tool:
+def _library_tools() -> list[Any]:
+    """What is given to the library as it is, tools made for it among them."""
+    extra = map(_extra_tool, settings.EXTRA_TOOLS)
+    return [*settings.LIBRARY_TOOLS, *(t for t in extra if not isinstance(t, Tool))]
+
+
+def _extra_tool(path: str) -> Any:
+    """One of our tools, or of those made for Qwen-Agent. Raises what goes wrong."""
     module, _, name = path.rpartition(".")
-    tool: Tool = getattr(import_module(module), name)()
+    tool = getattr(import_module(module), name)()
+    if not isinstance(tool, Tool) and not callable(getattr(tool, "call", None)):
+        raise TypeError("it is no tool: it has no method call")
     return tool
+
+
+def _is_mcp(tool: Any) -> bool:
+    match tool:
+        case {"mcpServers": dict(servers)}:
+            return all(isinstance(server, dict) for server in servers.values())
+        case _:
+            return False
 
 
 @cache

@@ -41,6 +41,12 @@ ABANDONED: Final = Failure(
     "The servers working on this answer were lost several times. Try again later.",
     retryable=True,
 )
+STARTS_AGAIN: Final = Failure(
+    "internal",
+    "The server working on this answer was lost, and this agent cannot go on from where"
+    " it was. Press Continue to have it start again: what it did may be done twice.",
+    retryable=True,
+)
 CONTINUE: Final = "{lost} Press Continue to go on from here."
 
 
@@ -126,11 +132,14 @@ class Driver:
     async def _hear(self, recorder: Recorder) -> RunEnded | None:
         """Listen until the agent has ended; None where others go on with the run."""
         agent = _agent(self.run.agent_name)
+        can_continue: bool = getattr(agent, "can_continue", True)
+        if self._claimed.done and not can_continue:
+            return RunEnded("server_lost", error=STARTS_AGAIN)
         end = None
         try:
             async with self._listening:
                 # Who cannot continue is not interrupted, unless time is up.
-                if getattr(agent, "can_continue", True):
+                if can_continue:
                     self._recorder = recorder
                     if self._is_draining:
                         self.drain()
@@ -150,9 +159,16 @@ class Driver:
         if isinstance(agent, SinkAgent):
             thinking = self.run.enable_reasoning
             return await agent.run_into(
-                recorder, prompt, memory.exchanges, done=done, thinking=thinking
+                recorder,
+                prompt,
+                memory.exchanges,
+                settings.MAX_ITERATIONS,
+                done=done,
+                thinking=thinking,
             )
-        stream = agent.run_with_reasoning_stream(prompt, memory.exchanges, done=done)
+        stream = agent.run_with_reasoning_stream(
+            prompt, memory.exchanges, settings.MAX_ITERATIONS, done=done
+        )
         async with aclosing(stream):
             return await play_into(recorder, stream)
 

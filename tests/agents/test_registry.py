@@ -112,6 +112,36 @@ def test_more_tools_are_named_by_dotted_path(settings: Settings) -> None:
     assert not registry.create("researcher").is_repeatable("ledger")
 
 
+async def test_tools_made_for_qwen_agent_are_tools_too(
+    real_model: Any, model_server: ModelServer
+) -> None:
+    real_model.EXTRA_TOOLS = ["tests.agents.foreign.Teleport"]
+    assert list(registry.problems()) == []
+    agent = registry.create("researcher")
+    told = await listen(agent.run_with_reasoning_stream("[scenario unknown-tool]", []))
+    assert told.of("tool_result") == ["Arrived on Mars."]
+    names = [
+        tool["function"]["name"]
+        for tool in model_server.requests()[-1]["request"]["tools"]
+    ]
+    assert names == ["calculator", "current_time", "teleport"]
+
+
+async def test_options_of_the_model_are_in_each_request(
+    real_model: Any, model_server: ModelServer
+) -> None:
+    real_model.LLM_OPTIONS = {
+        "temperature": 0.6,
+        "extra_body": {"top_k": 20, "model": "other"},
+    }
+    agent = registry.create("assistant")
+    await listen(agent.run_with_reasoning_stream("Hi", []))
+    request = model_server.requests()[-1]["request"]
+    assert (request["temperature"], request["top_k"]) == (0.6, 20)
+    assert request["model"] == "hello"
+    assert "extra_body" not in request
+
+
 async def test_a_scripted_agent_is_there_where_a_script_is_named(
     settings: Settings, tmp_path: Path
 ) -> None:

@@ -99,13 +99,18 @@ class ChatModel(Protocol):
 
 
 class ServerConfig(Struct, frozen=True):
-    """Where the model is, and how long it may be silent (seconds)."""
+    """Where the model is, how long it may be silent (seconds), and with which options.
+
+    `options` are fields of each request, as the server takes them; those of
+    `extra_body` in it stand beside the others, as OpenAI's client sends them.
+    """
 
     base_url: str
     model: str
     api_key: str = ""
     first_chunk_timeout: float = 60.0
     chunk_timeout: float = 60.0
+    options: Mapping[str, Any] = {}
 
 
 class ChatServer:
@@ -121,6 +126,8 @@ class ChatServer:
         self.config = config
         self._sleep = sleep
         self._chance = chance
+        self._options = {**config.options, **config.options.get("extra_body", {})}
+        self._options.pop("extra_body", None)
         self._url = _completions(config.base_url)
         self._headers = {
             "Content-Type": "application/json",
@@ -184,6 +191,7 @@ class ChatServer:
 
     def _body(self, request: ChatRequest) -> bytes:
         body = {
+            **self._options,
             **request.options,
             "model": self.config.model,
             "messages": request.messages,
