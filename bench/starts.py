@@ -59,8 +59,7 @@ async def measure(name: str, site: Site, runs: int, rush: int) -> Starts:
         async with _chat(site) as socket:
             await _subscribe(socket)
             before = cpu_seconds(site.pid)
-            idle.append(await _ask(socket, SHORT))
-            await _until_finished(socket)
+            idle.append(await _ask(socket, SHORT, until='"run_finished"'))
             await asyncio.sleep(SETTLE)  # what follows on the end is the run's too
             cpu += cpu_seconds(site.pid) - before
     latencies, rush_cpu = await _rush(site, rush)
@@ -72,7 +71,6 @@ async def _rush(site: Site, rush: int) -> tuple[list[float], float]:
     cpu = cpu_seconds(site.pid)
     latencies = await asyncio.gather(*(_ask(socket, LONG) for socket in sockets))
     cpu = cpu_seconds(site.pid) - cpu
-    await asyncio.gather(*(_until_finished(socket) for socket in sockets))
     await asyncio.gather(*(socket.close() for socket in sockets))
     return list(latencies), cpu
 
@@ -80,8 +78,7 @@ async def _rush(site: Site, rush: int) -> tuple[list[float], float]:
 async def _one_run(site: Site, prompt: str) -> None:
     async with _chat(site) as socket:
         await _subscribe(socket)
-        await _ask(socket, prompt)
-        await _until_finished(socket)
+        await _ask(socket, prompt, until='"run_finished"')
 
 
 def _chat(site: Site) -> websockets.connect:
@@ -101,19 +98,20 @@ async def _subscribe(socket: websockets.ClientConnection) -> None:
         pass
 
 
-async def _ask(socket: websockets.ClientConnection, prompt: str) -> float:
-    """Milliseconds from the question to the first token."""
+async def _ask(
+    socket: websockets.ClientConnection, prompt: str, until: str = '"step_delta"'
+) -> float:
+    """Milliseconds from the question to the first token; waits for `until`."""
     payload = {"message": prompt, "client_id": uuid4().hex}
     asked = time.perf_counter()
     await socket.send(json.dumps({"type": "chat", "payload": payload}))
-    while '"step_delta"' not in str(await socket.recv()):
-        pass
-    return (time.perf_counter() - asked) * 1e3
-
-
-async def _until_finished(socket: websockets.ClientConnection) -> None:
-    while '"run_finished"' not in str(await socket.recv()):
-        pass
+    first = 0.0
+    frame = ""
+    while until not in frame:
+        frame = str(await socket.recv())
+        if not first and '"step_delta"' in frame:
+            first = (time.perf_counter() - asked) * 1e3
+    return first
 
 
 def cpu_seconds(pid: int) -> float:
