@@ -136,6 +136,7 @@ class Run(models.Model):
     # Deaths of its processes since the last finished step: a run that kills its
     # servers must end.
     takeovers = models.PositiveIntegerField(default=0)
+    is_compacted = models.BooleanField(db_default=False)  # see `log.compaction`
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -174,6 +175,11 @@ class Run(models.Model):
                 condition=models.Q(status="queued"),
             ),
             models.Index(fields=["session", "finished_at"], name="run_end"),
+            models.Index(
+                fields=["finished_at"],
+                name="run_uncompacted",
+                condition=models.Q(status="finished", is_compacted=False),
+            ),
         ]
         # By the column: by "session", the sessions would be joined, and their order.
         ordering: ClassVar = ["session_id", "number"]
@@ -183,22 +189,28 @@ class Run(models.Model):
 
 
 class Event(models.Model):
-    """The log: `payload` is the event's JSON text exactly as it goes over the wire."""
+    """The log: `payload` is the event's JSON text exactly as it goes over the wire.
+
+    But for a row that stands for several deltas, which has `merged`: see
+    `log.compaction`.
+    """
 
     pk = models.CompositePrimaryKey("run_id", "seq")
     run = models.ForeignKey(
         Run, on_delete=models.CASCADE, related_name="events", db_index=False
     )
     seq = models.PositiveBigIntegerField()
-    kind = models.CharField(max_length=16)
+    # When it was written: milliseconds since the run was first started. NULL in rows
+    # of the time before this was kept.
+    ms = models.PositiveIntegerField(null=True)
     payload = models.TextField()
-    at = models.DateTimeField(db_default=Now())
+    merged = models.BinaryField(null=True)
 
     class Meta:
         ordering: ClassVar = ["run_id", "seq"]
 
     def __str__(self) -> str:
-        return f"{self.run_id}/{self.seq} {self.kind}"
+        return f"{self.run_id}/{self.seq}"
 
 
 class Step(models.Model):

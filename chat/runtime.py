@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 from typing import Final, Protocol
 
 from django.conf import settings
@@ -24,6 +25,12 @@ from chat.work.scheduler import Scheduler
 from chat.work.verbs import Verbs
 
 logger = logging.getLogger(__name__)
+
+# Readers of a run's last events should find them as they were written. Nobody is told
+# anything wrong otherwise; it only takes longer.
+COMPACT_AFTER: Final = timedelta(seconds=60)
+COMPACT_SECONDS: Final = 30.0
+COMPACT_RUNS: Final = 100  # at a time; `manage.py compact` does not wait in between
 
 DAY: Final = 24 * 3600.0
 CLOSE_SECONDS: Final = 2.0  # for each part of closing that others could hold up
@@ -68,6 +75,7 @@ class Runtime:
                 sooner=self.changed_hands,
             ),
             self._watch(self._clean_up, DAY),
+            self._watch(self._compact, COMPACT_SECONDS),
         ]
         registry.warm_up()
 
@@ -175,6 +183,11 @@ class Runtime:
 
     async def _clean_up(self) -> None:
         await db(store.clean_up)
+
+    async def _compact(self) -> None:
+        """Make the log smaller where a run's end has been seen by everybody."""
+        for run_id in await db(store.compactable, COMPACT_RUNS, COMPACT_AFTER):
+            await db(store.compact, run_id)
 
 
 async def _within(seconds: float, what: str, closing: Awaitable[object]) -> None:

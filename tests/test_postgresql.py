@@ -10,7 +10,7 @@ import pytest
 
 from tests.servers import ROOT, Postgres
 
-MODULES = ["tests/log/test_journal.py", "tests/store", "tests/test_models.py"]
+MODULES = ["tests/log", "tests/store", "tests/test_models.py"]
 
 
 @pytest.mark.timeout(300)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from operator import attrgetter
-from typing import Final
+from typing import Final, TypeAlias
 
 import psycopg
 from django.db import connection, transaction
@@ -29,6 +30,7 @@ from chat.wire.protocol import (
 )
 
 ROWS_PER_INSERT: Final = 1_000
+MAX_MS: Final = 2**31 - 1  # 24 days
 LOCK_TIMEOUT: Final = 0.3  # seconds that a flush waits for a run that is locked
 STATEMENT_TIMEOUT: Final = 10.0  # seconds for each statement of a flush
 
@@ -38,6 +40,16 @@ def wall_clock() -> float:
     return round(time.time(), 3)
 
 
+Row: TypeAlias = tuple[int, int, int, str]  # run_id, seq, ms, payload
+
+
+def since(start: datetime | None) -> int:
+    """Milliseconds since `start`, as a column holds them; 0 before it, and for None."""
+    if start is None:
+        return 0
+    return min(max(0, int((time.time() - start.timestamp()) * 1000)), MAX_MS)
+
+
 class Batch(Struct, gc=False):
     """Numbered events of one run, to be written together or not at all."""
 
@@ -45,7 +57,7 @@ class Batch(Struct, gc=False):
     epoch: int
     before: int  # last_seq before them
     last: int  # last_seq after them
-    rows: list[tuple[int, int, str, str]]  # run_id, seq, kind, payload
+    rows: list[Row]
     steps: list[Step]
     finished: RunFinished | None
     used: Usage | None = None  # so far
@@ -76,9 +88,13 @@ def make_batch(
     last_seq: int,
     events: Iterable[Event | Growth],
     steps: Sequence[Step] = (),
+    ms: int = 0,
 ) -> Batch:
-    """Number `events` on from `last_seq`; each of `steps` gets its finish's seq."""
-    rows: list[tuple[int, int, str, str]] = []
+    """Number `events` on from `last_seq`; each of `steps` gets its finish's seq.
+
+    `ms`: since the run was first started, see `since`.
+    """
+    rows: list[Row] = []
     finished = None
     released = False
     numbered: Event
@@ -96,8 +112,7 @@ def make_batch(
                 released = True
             elif type(event) is StepFinished and event.step in of_step:
                 of_step[event.step].seq = seq
-        kind = str(numbered.__struct_config__.tag)
-        rows.append((run_id, seq, kind, encode(numbered).decode()))
+        rows.append((run_id, seq, ms, encode(numbered).decode()))
     return Batch(
         run_id, epoch, last_seq, seq, rows, list(steps), finished, released=released
     )
@@ -181,19 +196,19 @@ def write(batches: Sequence[Batch]) -> set[int]:
     return ours | _written_before(stale)
 
 
-def insert(rows: Sequence[tuple[int, int, str, str]]) -> None:
+def insert(rows: Sequence[Row]) -> None:
     """Insert events of runs that the transaction has advanced, or made."""
     for start in range(0, len(rows), ROWS_PER_INSERT):
         _insert(rows[start : start + ROWS_PER_INSERT])
 
 
-def _insert(rows: Sequence[tuple[int, int, str, str]]) -> None:
-    # One statement, with numbers and our own tags written into it: `executemany` costs
-    # psycopg a statement a row, and every parameter costs both drivers.
-    values = ", ".join([f"({run}, {seq}, '{kind}', %s)" for run, seq, kind, _ in rows])
+def _insert(rows: Sequence[Row]) -> None:
+    # One statement, with numbers written into it: `executemany` costs psycopg a
+    # statement a row, and every parameter costs both drivers.
+    values = ", ".join([f"({run}, {seq}, {ms}, %s)" for run, seq, ms, _ in rows])
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO chat_event (run_id, seq, kind, payload) VALUES {values}",  # noqa: S608
+            f"INSERT INTO chat_event (run_id, seq, ms, payload) VALUES {values}",  # noqa: S608
             [row[3] for row in rows],
         )
 
@@ -232,8 +247,8 @@ WITH v AS MATERIALIZED (
     AND chat_run.last_seq = v.before
   RETURNING chat_run.id
 ), events AS (
-  INSERT INTO chat_event (run_id, seq, kind, payload)
-  SELECT ours.id, (r->>1)::bigint, r->>2, r->>3
+  INSERT INTO chat_event (run_id, seq, ms, payload)
+  SELECT ours.id, (r->>1)::bigint, (r->>2)::integer, r->>3
   FROM json_array_elements(%s::json) r JOIN ours ON ours.id = (r->>0)::bigint
 )
 SELECT id FROM ours

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from chat.log.batches import (
     commit,
     commit_unlocked,
     make_batch,
+    since,
 )
 from chat.log.errors import is_busy, is_transient
 from chat.models import Run, Step
@@ -55,6 +57,7 @@ class RunLog:
     __slots__ = (
         "_journal",
         "_pending",
+        "_started",
         "_steps",
         "_waiters",
         "chars",
@@ -86,6 +89,7 @@ class RunLog:
         self.used: Usage | None = None  # tokens, to be stored with what comes next
         self.chars = 0
         self._journal = journal
+        self._started: datetime | None = run.started_at
         self._pending: list[Event | Growth] = []
         self._steps: list[Step] = []
         self._waiters: list[asyncio.Future[None]] = []
@@ -128,7 +132,12 @@ class RunLog:
         batch = None
         if self._pending:
             batch = make_batch(
-                self.run_id, self.epoch, self.last_seq, self._pending, self._steps
+                self.run_id,
+                self.epoch,
+                self.last_seq,
+                self._pending,
+                self._steps,
+                since(self._started),
             )
             self.last_seq = batch.last
             batch.used, self.used = self.used, None

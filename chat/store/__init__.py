@@ -6,6 +6,7 @@ is theirs. Transactions that change a run write its events too (`log.batches.wri
 
 from __future__ import annotations
 
+from chat.log.compaction import compact
 from chat.store.asking import AddressLimit, Asked, ask, retry
 from chat.store.claiming import (
     Abandoned,
@@ -20,7 +21,15 @@ from chat.store.claiming import (
 )
 from chat.store.cleanup import clean_up
 from chat.store.erasing import Erased, erase
-from chat.store.events import LogPage, Position, log_page, positions, read_events
+from chat.store.events import (
+    LogPage,
+    Position,
+    compactable,
+    log_page,
+    positions,
+    read_events,
+    read_pace,
+)
 from chat.store.exchanges import Memory, recall
 from chat.store.guests import adopt, former_guests, retire_guest
 from chat.store.sessions import (
@@ -79,6 +88,8 @@ __all__ = [
     "ask",
     "change_session",
     "clean_up",
+    "compact",
+    "compactable",
     "delete_session",
     "erase",
     "facts_for",
@@ -92,6 +103,7 @@ __all__ = [
     "lost",
     "positions",
     "read_events",
+    "read_pace",
     "recall",
     "restore_session",
     "retire_guest",

@@ -218,6 +218,7 @@ def _create_run(
         created_at=now,
         last_seq=1,
         cause="",
+        is_compacted=False,
     )
     if claimant:
         run.status = Run.Status.RUNNING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -14,13 +14,13 @@ from msgspec import Struct, structs
 
 from chat.agents.base import Part
 from chat.log.batches import wall_clock
-from chat.models import Event as EventRow, Run
+from chat.models import Run
 from chat.store.events import read_events
 from chat.store.exchanges import Memory, done_in, recall
 from chat.store.processes import abandoned_runs
 from chat.store.sql import execute, fetch, fetch_one
 from chat.store.writing import Closing, Committed, append
-from chat.wire.protocol import RunStarted
+from chat.wire.protocol import Event, RunStarted, StepStarted
 from chat.wire.transcript import fold
 
 logger = logging.getLogger(__name__)
@@ -138,8 +138,8 @@ def start_next(session_id: UUID, claimant: Claimant) -> Claimed | None:
         if not runs.queued or not is_turn(runs, claimant):
             return None
         run = _next(session_id)
-        claimed = _claim(run, claimant.process, Closing(run))
-    return remembering(claimed)
+        written = _claim(run, claimant.process, Closing(run))
+    return remembering(Claimed(run, [], "", 0, written))
 
 
 def _next(session_id: UUID) -> Run:
@@ -179,17 +179,19 @@ def take_over(
         if not count:
             return None
         run = Run.objects.select_for_update(no_key=True).get(id=left.run_id)
-        closing, lost_call = _close_open_steps(run, is_repeatable)
-        claimed = _claim(run, process, closing, lost_call)
-    return remembering(claimed)
+        log = read_events(run.pk)
+        closing, lost_call = _close_open_steps(run, log, is_repeatable)
+        written = _claim(run, process, closing)
+        done = done_in(run.pk)
+    return remembering(Claimed(run, done, lost_call, _next_step(log), written))
 
 
 def _close_open_steps(
-    run: Run, is_repeatable: Callable[[str, str], bool]
+    run: Run, log: Sequence[Event], is_repeatable: Callable[[str, str], bool]
 ) -> tuple[Closing, str]:
     closing = Closing(run)
     lost_call = ""
-    for step in fold(run.number, read_events(run.pk)).open_steps():
+    for step in fold(run.number, log).open_steps():
         tool = step.tool_name or ""
         if step.type == "tool_result" and not is_repeatable(run.agent_name, tool):
             lost_call = LOST_CALL.format(tool=tool)
@@ -199,25 +201,21 @@ def _close_open_steps(
     return closing, lost_call
 
 
-def _claim(run: Run, process: int, closing: Closing, lost_call: str = "") -> Claimed:
-    """Claim a run that the transaction has locked, with or without a past."""
+def _claim(run: Run, process: int, closing: Closing) -> Committed:
+    """Claim a run that the transaction has locked, and close what it had open."""
     timestamp = wall_clock()
-    is_new = run.epoch == 0
     run.epoch += 1
     run.status = Run.Status.RUNNING
     run.process = process
     if run.started_at is None:
         run.started_at = datetime.fromtimestamp(timestamp, UTC)
     execute(_CLAIM, run.epoch, process, run.started_at, run.pk)
-    written = append(run, [run_started(run, timestamp), *closing.events], closing.rows)
-    if is_new:
-        return Claimed(run, [], lost_call, 0, written)
-    return Claimed(run, done_in(run.pk), lost_call, _next_step(run.pk), written)
+    return append(run, [run_started(run, timestamp), *closing.events], closing.rows)
 
 
-def _next_step(run_id: int) -> int:
+def _next_step(log: Iterable[Event]) -> int:
     # Not from the fold: discarded steps are gone from it, and their numbers used.
-    return EventRow.objects.filter(run_id=run_id, kind="step_started").count()
+    return sum(isinstance(event, StepStarted) for event in log)
 
 
 def lost(epochs: Mapping[int, int]) -> set[int]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Final
 from uuid import UUID
 
 from django.db.models.functions import Now
-from msgspec import Struct
+from msgspec import Struct, json
 
-from chat.models import Event as EventRow, Run
+from chat.log import compaction
+from chat.models import Event as EventRow, Run, Step
+from chat.store.sql import fetch
 from chat.wire.protocol import (
     Event,
     Place,
     RunFinished,
     RunStarted,
+    StepDelta,
     StepFinished,
     StepReplaced,
     decode_event,
@@ -23,14 +27,67 @@ from chat.wire.protocol import (
 )
 from chat.wire.transcript import first_of
 
+# The literals are for SQLite, which takes a partial index only for what it can read.
+_COMPACTABLE: Final = """
+SELECT id FROM chat_run WHERE status = 'finished' AND NOT is_compacted
+AND finished_at <= %s ORDER BY finished_at LIMIT %s
+"""
+
 PAGE_EVENTS: Final = 2_000  # rows read at a time when catching up
+MAX_SEQ: Final = 2**63 - 1
 
 
-def read_events(run_id: int, after: int = 0, limit: int | None = None) -> list[Event]:
-    """The events of a run after seq `after`, in order, at most `limit`."""
-    rows = EventRow.objects.filter(run_id=run_id, seq__gt=after).order_by("seq")
-    payloads = rows.values_list("payload", flat=True)[:limit]
-    return decode_events(f"[{','.join(payloads)}]")
+def read_events(
+    run_id: int, after: int = 0, limit: int | None = None, until: int = MAX_SEQ
+) -> list[Event]:
+    """The events of a run after seq `after`, in order, of at most `limit` rows.
+
+    Of a compacted run, deltas that fit the wire; the first is cut at `after`.
+    """
+    rows = EventRow.objects.filter(run_id=run_id, seq__gt=after, seq__lte=until)
+    rows = rows.order_by("seq")
+    found = list(rows.values_list("seq", "payload", "merged")[:limit])
+    if all(merged is None for _, _, merged in found):
+        return decode_events(f"[{','.join(payload for _, payload, _ in found)}]")
+    texts = dict(Step.objects.filter(run_id=run_id).values_list("step", "content"))
+    events: list[Event] = []
+    for seq, payload, encoded in found:
+        if encoded is None:
+            events.append(decode_event(payload))
+            continue
+        merged = compaction.decode(bytes(encoded))
+        text = json.decode(payload) if payload else merged.cut_from(texts)
+        events += compaction.deltas(merged, seq, text, after)
+    return events
+
+
+def read_pace(run_id: int) -> dict[int, list[tuple[int, int]]]:
+    """By step: when text came, in ms since the run was started, and characters.
+
+    Empty for a step from the time before this was kept.
+    """
+    paces: dict[int, list[tuple[int, int]]] = {}
+    rows = EventRow.objects.filter(run_id=run_id, ms__isnull=False).order_by("seq")
+    for ms, payload, encoded in rows.values_list("ms", "payload", "merged"):
+        assert ms is not None  # noqa: S101  (for the type checker; see the filter)
+        if encoded is not None:
+            merged = compaction.decode(bytes(encoded))
+            times = accumulate(ms for ms, _ in merged.deltas)
+            chars = (chars for _, chars in merged.deltas)
+            paces.setdefault(merged.step, []).extend(zip(times, chars, strict=True))
+            continue
+        event = decode_event(payload)
+        if isinstance(event, StepDelta):
+            paces.setdefault(event.step, []).append((ms, len(event.text)))
+    return paces
+
+
+def compactable(limit: int, finished_for: timedelta = timedelta()) -> list[int]:
+    """Runs whose deltas can be merged, and that finished so long ago; oldest first."""
+    return [
+        run_id
+        for (run_id,) in fetch(_COMPACTABLE, datetime.now(UTC) - finished_for, limit)
+    ]
 
 
 class Position(Struct, frozen=True):
@@ -82,14 +139,15 @@ def log_page(session_id: UUID, number: int, after: Place) -> LogPage:
     if row is None:
         return LogPage([])
     run_id, found = row[0], position(*row[1:])
-    seq = after
-    if isinstance(after, tuple):
-        seq = after[1]
-        if seq and not (seq <= found.last_seq and goes_on(run_id, found, after)):
-            return LogPage([])
-    rows = EventRow.objects.filter(run_id=run_id, seq__gt=seq, seq__lte=found.last_seq)
-    payloads = rows.order_by("seq").values_list("payload", flat=True)[:PAGE_EVENTS]
-    return LogPage(decode_events(f"[{','.join(payloads)}]"), found.last_seq)
+    seq = after if isinstance(after, int) else after[1]
+    if isinstance(after, tuple) and seq and not _holds(run_id, found, after):
+        return LogPage([])
+    events = read_events(run_id, seq, PAGE_EVENTS, found.last_seq)
+    return LogPage(events, found.last_seq)
+
+
+def _holds(run_id: int, found: Position, place: tuple[int, int]) -> bool:
+    return place[1] <= found.last_seq and goes_on(run_id, found, place)
 
 
 _CLOSING: Final = (StepReplaced, StepFinished, RunFinished)
@@ -115,7 +173,8 @@ def goes_on(run_id: int, found: Position, place: Place) -> bool:
 
 def _epoch_at(run_id: int, seq: int) -> int:
     """The epoch that had been begun when event `seq` was written."""
-    started = EventRow.objects.filter(run_id=run_id, kind="run_started", seq__lte=seq)
+    events = EventRow.objects.filter(run_id=run_id, seq__lte=seq)
+    started = events.filter(payload__startswith='{"kind":"run_started"')
     payload = started.order_by("-seq").values_list("payload", flat=True).first()
     event = None if payload is None else decode_event(payload)
     return event.epoch if isinstance(event, RunStarted) else 0

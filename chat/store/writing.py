@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from chat.log.batches import make_batch, wall_clock, write
+from chat.log.batches import make_batch, since, wall_clock, write
 from chat.models import Run, Session, Step
 from chat.store.sessions import Identity, NotYoursError
 from chat.wire.protocol import (
@@ -49,7 +49,8 @@ def locked_session(session_id: UUID, who: Identity) -> Session:
 
 def append(run: Run, events: Iterable[Event], steps: Sequence[Step] = ()) -> Committed:
     """Write events of a run that this transaction has locked or made."""
-    batch = make_batch(run.pk, run.epoch, run.last_seq, events, steps)
+    ms = since(run.started_at)
+    batch = make_batch(run.pk, run.epoch, run.last_seq, events, steps, ms)
     if run.pk not in write([batch]):
         message = f"run {run.pk} changed under its lock"
         raise RuntimeError(message)

@@ -194,9 +194,9 @@ def test_in_names_of_agents_and_titles(screens: Screens, site: Site) -> None:
         "Run.objects.filter(pk=run.pk).update(agent_name=name[:64]);"
         "Session.objects.filter(pk=run.session_id)"
         ".update(agent_name=name[:64], title=name[:200]);"
-        "event = Event.objects.get(run=run, kind='run_created');"
+        "event = Event.objects.get(run=run, seq=1);"
         "payload = json.loads(event.payload) | {'agent_name': name};"
-        "Event.objects.filter(run=run, kind='run_created')"
+        "Event.objects.filter(run=run, seq=1)"
         ".update(payload=json.dumps(payload))"
     )
     session_id = page.url.rsplit("/", 1)[-1]
