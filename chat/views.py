@@ -125,6 +125,7 @@ def _config(
 ) -> dict[str, Any]:
     user = request.user
     claim = visitors.claim(who)
+    root = reverse("new_chat")
     return {
         "session_id": str(session_id),
         "new": session is None,
@@ -134,14 +135,13 @@ def _config(
         ],
         "agent_name": session.agent_name if session else registry.default(),
         "model": to_builtins(registry.model_info()),
-        "ws_path": f"/ws/chat/{session_id}" + (f"?for={claim}" if claim else ""),
+        "ws_path": f"{root}ws/chat/{session_id}" + (f"?for={claim}" if claim else ""),
         "user": {"name": user.get_username()} if user.is_authenticated else None,
-        "signed_in": user.is_authenticated,
         "login_url": resolve_url(settings.LOGIN_URL),
         "urls": {
-            "new_chat": reverse("new_chat"),
+            "new_chat": root,
             "sessions": reverse("sessions"),
-            "chat": "/chat/",
+            "chat": f"{root}chat/",
             "image": reverse("image"),
         },
         "csrf_cookie": settings.CSRF_COOKIE_NAME,

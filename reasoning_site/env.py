@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -99,6 +100,14 @@ def http_url(name: str) -> str:
         urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname
     ):
         raise _nonsense(name, "an address such as http://localhost:11434/v1")
+    return value
+
+
+def url_path(name: str) -> str:
+    """A path such as /agents, without a slash at the end, or nothing."""
+    value = text(name).rstrip("/")
+    if value and not re.fullmatch(r"(/[\w.~-]+)+", value, re.ASCII):
+        raise _nonsense(name, "a path such as /agents")
     return value
 
 

@@ -27,6 +27,7 @@ HTTPS = env.flag("HTTPS", default=False)
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", 1, at_least=1)
+URL_PREFIX = env.url_path("URL_PREFIX")
 ALLOW_GUESTS = env.flag("ALLOW_GUESTS", default=True)
 LOG_LEVEL = env.choice(
     "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -146,7 +147,9 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "sign_in"
-LOGIN_REDIRECT_URL = "/"
+LOGIN_REDIRECT_URL = "new_chat"
+# Below which path a proxy serves the site: all addresses begin with it.
+FORCE_SCRIPT_NAME = URL_PREFIX or None
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.files.base import ContentFile
 from django.core.management import call_command
+from django.urls import get_script_prefix
 from servestatic.storage import CompressedManifestStaticFilesStorage
 
 from reasoning_site import bundle
@@ -20,6 +21,13 @@ class BundlingStorage(CompressedManifestStaticFilesStorage):  # type: ignore[mis
     """Gather scripts and styles, hash all files, rewrite the imports to match."""
 
     support_js_module_import_aggregation = True
+
+    def url(self, name: str | None, *args: Any, **options: Any) -> str:
+        """The file's address, below the path at which the site is served."""
+        prefix = get_script_prefix().rstrip("/")
+        address = str(super().url(name, *args, **options))
+        # With FORCE_SCRIPT_NAME, Django has put the prefix before STATIC_URL itself.
+        return address if address.startswith(f"{prefix}/") else prefix + address
 
     def post_process(
         self, paths: dict[str, Any], *args: Any, **options: Any

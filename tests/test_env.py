@@ -28,6 +28,7 @@ def test_unset_and_empty_mean_the_default(given: Callable[[str], None]) -> None:
         assert env.seconds(NAME, 1.5) == 1.5
         assert env.words(NAME, "a, b,") == ["a", "b"]
         assert env.http_url(NAME) == ""
+        assert env.url_path(NAME) == ""
         assert env.redis_host(NAME) is None
         given("  ")
 
@@ -65,6 +66,11 @@ def test_path_knows_home(given: Callable[[str], None]) -> None:
         (lambda: env.choice(NAME, "a", ("a", "b")), "c"),
         (lambda: env.http_url(NAME), "otherhost:11434"),
         (lambda: env.http_url(NAME), "ftp://host/"),
+        (lambda: env.url_path(NAME), "our/agents"),
+        (lambda: env.url_path(NAME), "/a b"),
+        (lambda: env.url_path(NAME), "/a?b"),
+        (lambda: env.url_path(NAME), "//host"),
+        (lambda: env.url_path(NAME), "https://a.example/b"),
         (lambda: env.redis_host(NAME), "otherhost:6379"),
         (lambda: env.redis_host(NAME), "sentinel://a:1,b:2"),
         (lambda: env.redis_host(NAME), "sentinel://a,b/master"),
@@ -80,6 +86,11 @@ def test_nonsense_stops_the_start_and_shows_no_value(
         read()
     if len(value) > 3:
         assert value not in str(failure.value)
+
+
+def test_url_path_loses_its_last_slash(given: Callable[[str], None]) -> None:
+    given("/our/agents/")
+    assert env.url_path(NAME) == "/our/agents"
 
 
 def test_http_url_loses_its_last_slash(given: Callable[[str], None]) -> None:

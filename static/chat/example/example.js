@@ -11,7 +11,10 @@ const sessionId = browser.createId();
 const client = new ChatClient({
   ...browser,
   sessionId,
-  url: `${location.origin.replace("http", "ws")}/ws/chat/${sessionId}`,
+  url: new URL(`../../../ws/chat/${sessionId}`, import.meta.url).href.replace(
+    "http",
+    "ws",
+  ),
   reconnect: fiveTries,
 });
 

@@ -16,6 +16,7 @@ import {
   sidePanel,
   themeButton,
 } from "./view/chrome.js";
+import { copy } from "./view/clipboard.js";
 import { Composer } from "./view/composer.js";
 import { ConnectionLine } from "./view/connection.js";
 import { byId, setText } from "./view/dom.js";
@@ -134,12 +135,9 @@ byId("prompts").addEventListener("click", ({ target }) => {
 });
 
 /** @param {string} text */
-function copyText(text) {
-  const copied = navigator.clipboard?.writeText(text) ?? Promise.reject();
-  copied.then(
-    () => toasts.say("Copied."),
-    () => toasts.say("The browser did not allow copying."),
-  );
+async function copyText(text) {
+  const isCopied = await copy(text);
+  toasts.say(isCopied ? "Copied." : "The browser did not allow copying.");
 }
 
 // ---------------------------------------------------------------- keys

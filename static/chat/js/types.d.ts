@@ -14,7 +14,6 @@ export interface Config {
   ws_path: string;
   user: { name: string } | null;
   login_url: string;
-  signed_in: boolean;
   new: boolean;
   urls: { new_chat: string; sessions: string; chat: string; image: string };
   csrf_cookie: string;
