@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from typing import Any, Final, assert_never
@@ -15,7 +16,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import DatabaseError
 
-from chat import runtime, store
+from chat import logs, runtime, store
 from chat.agents import registry
 from chat.auth.limits import TooManyError
 from chat.auth.tickets import Ticket, invalid_tickets
@@ -102,6 +103,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.outbox = Outbox(
             self._send_text, max_chars=settings.OUTBOX_BYTES, on_broken=self._broken
         )
+        logs.about(socket=secrets.token_hex(4), path=scope["path"])
         with ExitStack() as self.held:
             self.held.callback(self.outbox.close)
             self.runtime.sockets.add(self)

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from django.conf import settings
 from django.db import DatabaseError
 
-from chat import store
+from chat import metrics, store
 from chat.agents import registry
 from chat.auth.limits import Limits
 from chat.auth.tickets import Ticket, invalid_tickets
@@ -33,6 +33,7 @@ COMPACT_SECONDS: Final = 30.0
 COMPACT_RUNS: Final = 100  # at a time; `manage.py compact` does not wait in between
 
 DAY: Final = 24 * 3600.0
+MEASURE_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 2.0  # for each part of closing that others could hold up
 
 
@@ -76,6 +77,7 @@ class Runtime:
             ),
             self._watch(self._clean_up, DAY),
             self._watch(self._compact, COMPACT_SECONDS),
+            self._watch(self._measure, MEASURE_SECONDS),
         ]
         registry.warm_up()
 
@@ -180,6 +182,11 @@ class Runtime:
         if tickets:
             over = await db(invalid_tickets, tickets)
             self.shut_out(over.__contains__)
+
+    async def _measure(self) -> None:
+        """Tell Prometheus how much there is here now."""
+        metrics.RUNNING.set(self.scheduler.driven)
+        metrics.SOCKETS.set(len(self.sockets))
 
     async def _clean_up(self) -> None:
         await db(store.clean_up)

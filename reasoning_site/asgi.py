@@ -15,13 +15,13 @@ from channels.routing import (  # noqa: E402  (needs Django set up)
     URLRouter,
 )
 
-from chat import lifespan  # noqa: E402
+from chat import health, lifespan  # noqa: E402
 from chat.auth.middleware import VisitorMiddleware  # noqa: E402
 from chat.routing import websocket_urlpatterns  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": django_application,
+        "http": health.Probes(django_application),
         "websocket": VisitorMiddleware(URLRouter(websocket_urlpatterns)),
         "lifespan": lifespan.application,
     }

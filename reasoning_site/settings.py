@@ -199,10 +199,12 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
+            "()": "chat.logs.LineFormatter",
             "format": "{asctime} {levelname:<7} {name} {message}",
             "style": "{",
         },
     },
+    "filters": {"without_traceback": {"()": "chat.logs.WithoutTraceback"}},
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
     },
@@ -211,6 +213,7 @@ LOGGING: dict[str, Any] = {
         "chat": {"level": LOG_LEVEL},
         "reasoning_site": {"level": LOG_LEVEL},
         "django": {"level": "INFO"},
+        "django.security.DisallowedHost": {"filters": ["without_traceback"]},
         # One line for every request, static files too, is for development only.
         "django.channels.server": {"level": "INFO" if DEBUG else "WARNING"},
         # These write whole requests, addresses with keys among them.

@@ -3,6 +3,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Where all processes count for /metrics, whichever of them is asked.
+if [ "${WEB_CONCURRENCY:-1}" -gt 1 ] && [ -z "${PROMETHEUS_MULTIPROC_DIR:-}" ]; then
+    export PROMETHEUS_MULTIPROC_DIR="${TMPDIR:-/tmp}/reasoning-site-metrics-$(id -u)-${PORT:-8000}"
+    mkdir -p -m 700 "$PROMETHEUS_MULTIPROC_DIR"
+    find "$PROMETHEUS_MULTIPROC_DIR" -name '*.db' -delete # of the start before
+fi
+
 # Compression of WebSocket frames costs memory per socket and leaks lengths. Frames up
 # to 1 MiB reach the site, which answers those over its own limit instead of hanging up.
 # Requests may end within the time that answers under way have (see the README).

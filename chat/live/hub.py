@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 from channels.layers import BaseChannelLayer, get_channel_layer
 from msgspec import structs
 
+from chat import metrics
 from chat.wire.protocol import Frame
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Hub:
         self._layer = get_channel_layer()  # None: there is one process only
         self._queue: deque[tuple[int, dict[str, Any]]] = deque()
         self._queued_chars = 0
+        self._is_away = False
         self._something = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -112,6 +114,13 @@ class Hub:
         """Tell the other processes that there are runs to take over now."""
         self._enqueue(0, {"recover": True})
 
+    @property
+    def state(self) -> str:
+        """Of the channel layer: `ok`, `away`, or `none` where there is one process."""
+        if self._layer is None:
+            return "none"
+        return "away" if self._is_away else "ok"
+
     async def close(self) -> None:
         """Send what is queued, within the time limit of one message, and stop."""
         if self._layer is not None:
@@ -135,7 +144,6 @@ class Hub:
         self._something.set()
 
     async def _publish_for_ever(self, layer: BaseChannelLayer) -> None:
-        away = False
         while True:
             await self._something.wait()
             self._something.clear()
@@ -146,11 +154,14 @@ class Hub:
                 try:
                     async with asyncio.timeout(PUBLISH_TIMEOUT):
                         await layer.group_send(GROUP, message)
-                    away = False
+                    self._is_away = False
+                    metrics.FANOUT.labels("sent").inc()
                 except Exception as error:  # noqa: BLE001  (each layer has its own)
-                    if not away:
+                    metrics.FANOUT.labels("lost").inc()
+                    metrics.ERRORS.labels("layer").inc()
+                    if not self._is_away:
                         logger.warning("cannot reach other processes: %r", error)
-                    away = True
+                    self._is_away = True
             self._drained.set()
 
     async def _receive_for_ever(self, layer: BaseChannelLayer) -> None:

@@ -12,13 +12,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connection, connections
+from msgspec import UNSET
 
+from chat import metrics
 from chat.log.batches import (
     LOCK_TIMEOUT,
     Batch,
@@ -60,6 +62,8 @@ class RunLog:
         "_started",
         "_steps",
         "_waiters",
+        "agent_name",
+        "asked_at",
         "chars",
         "epoch",
         "last_seq",
@@ -69,6 +73,7 @@ class RunLog:
         "outage",
         "run_id",
         "session_id",
+        "since",
         "used",
     )
 
@@ -81,6 +86,10 @@ class RunLog:
         self.run_id: int = run.pk
         self.number: int = run.number
         self.session_id: UUID = run.session_id
+        self.agent_name: str = run.agent_name
+        # Until the first text is written (Unix seconds); none that a takeover delayed.
+        self.asked_at = run.created_at.timestamp() if run.epoch == 1 else None
+        self.since = 0.0  # when (monotonic) what is pending began
         self.epoch: int = run.epoch
         self.last_seq: int = run.last_seq
         self.lost: RunLostError | None = None
@@ -166,6 +175,7 @@ class _Taken(NamedTuple):
     log: RunLog
     batch: Batch | None
     waiters: list[asyncio.Future[None]]
+    since: float  # when (monotonic) the first of it was added
 
 
 class Journal:
@@ -200,7 +210,9 @@ class Journal:
         if log.lost is not None:
             log.lose(log.lost)
             return
-        self._dirty[log] = None
+        if log not in self._dirty:
+            log.since = time.monotonic()
+            self._dirty[log] = None
         self._something.set()
         if urgent:
             self._urgent.set()
@@ -265,7 +277,7 @@ class Journal:
         self, taken: list[_Taken], transact: Callable[[list[Batch]], Outcome]
     ) -> None:
         """Write what was taken, and tell everybody what became of it."""
-        batches = [batch for _, batch, _ in taken if batch is not None]
+        batches = [one.batch for one in taken if one.batch is not None]
         written, spoilt, held = set[int](), set[int](), set[int]()
         frames: list[tuple[UUID, Frame]] = []
         try:
@@ -273,7 +285,7 @@ class Journal:
                 written, spoilt, held = await self._write(batches, transact)
             frames = [
                 (log.session_id, batch.frame(log.number))
-                for log, batch, _ in taken
+                for log, batch, _, _ in taken
                 if batch is not None and batch.run_id in written
             ]
         except Exception:
@@ -285,6 +297,7 @@ class Journal:
         except Exception:
             # Viewers find what they were not told of; no run may stop for that.
             logger.exception("committed events could not be published")
+        _count(taken, written)
         for one in taken:
             if one.batch is None or one.batch.run_id in written:
                 _succeed(one.waiters)
@@ -315,14 +328,17 @@ class Journal:
         failures = 0
         while True:
             try:
+                begun = time.monotonic()
                 outcome = await loop.run_in_executor(self._thread, transact, batches)
             except (DatabaseError, InterfaceError) as error:
+                metrics.ERRORS.labels("database").inc()
                 delay = RETRY_DELAYS[min(failures, len(RETRY_DELAYS) - 1)]
                 failures += 1
                 if failures in (1, 10, 100):
                     logger.warning("the database is away, trying again: %s", error)
                 await asyncio.sleep(delay)
                 continue
+            metrics.FLUSH_SECONDS.observe(time.monotonic() - begun)
             self._note_outage(time.monotonic() - started)
             return outcome
 
@@ -335,7 +351,7 @@ class Journal:
 def _take(log: RunLog) -> _Taken | None:
     """What `log` has pending; None, and the log is lost, where it has no JSON text."""
     try:
-        return _Taken(log, *log.take())
+        return _Taken(log, *log.take(), log.since)
     except Exception:
         # Whatever its agent put in: the other runs must not suffer.
         logger.exception("events of run %s cannot be encoded", log.run_id)
@@ -392,6 +408,36 @@ def _after(
         set[int]().union(*ids) for ids in zip(*outcomes, strict=True)
     )
     return written, spoilt, held
+
+
+def _count(taken: Iterable[_Taken], written: Collection[int]) -> None:
+    """Tell Prometheus what was written, and how long after it was said."""
+    now = time.monotonic()
+    events = 0
+    for log, batch, _, since in taken:
+        if batch is None or batch.run_id not in written:
+            continue
+        events += len(batch.rows)
+        metrics.DELIVERY_SECONDS.observe(now - since)
+        if log.asked_at is not None and any(
+            row[2] == "step_delta" for row in batch.rows
+        ):
+            metrics.FIRST_TEXT_SECONDS.observe(max(0.0, time.time() - log.asked_at))
+            log.asked_at = None
+        for step in batch.steps:
+            if step.type == Step.Type.TOOL_RESULT:
+                metrics.TOOL_CALLS.labels(step.status).inc()
+        if batch.finished is not None:
+            metrics.RUNS_ENDED.labels(log.agent_name, batch.finished.reason).inc()
+            if batch.finished.usage is not UNSET:
+                metrics.TOKENS.labels("input").inc(batch.finished.usage.input_tokens)
+                metrics.TOKENS.labels("output").inc(batch.finished.usage.output_tokens)
+    if events:
+        metrics.FLUSH_EVENTS.observe(events)
+
+
+def _has_text(batch: Batch) -> bool:
+    return any(kind == "step_delta" for _, _, kind, _ in batch.rows)
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:

@@ -32,6 +32,7 @@ from chat.store.events import (
 )
 from chat.store.exchanges import Memory, recall
 from chat.store.guests import adopt, former_guests, retire_guest
+from chat.store.load import Load, load
 from chat.store.sessions import (
     PAGE_SESSIONS,
     Identity,
@@ -72,6 +73,7 @@ __all__ = [
     "Committed",
     "Erased",
     "Identity",
+    "Load",
     "LogPage",
     "Memory",
     "NotYoursError",
@@ -99,6 +101,7 @@ __all__ = [
     "has_queued",
     "latest_runs",
     "list_sessions",
+    "load",
     "log_page",
     "lost",
     "positions",

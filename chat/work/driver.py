@@ -10,7 +10,7 @@ from typing import Final
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
-from chat import store
+from chat import logs, metrics, store
 from chat.agents import registry
 from chat.agents.base import (
     AgentError,
@@ -81,6 +81,7 @@ class Driver:
         self.task.cancel()
 
     async def _drive(self) -> None:
+        logs.about(session=self.run.session_id, run=self.run.pk)
         log = self._journal.open(self.run, lambda _: self.give_up())
         try:
             await self._record(log)
@@ -120,6 +121,7 @@ class Driver:
                 )
             else:
                 recorder.release()
+                metrics.HANDOVERS.inc()
                 logger.info("run %s is handed over", run.pk)
         except AgentError as error:
             recorder.end("failed", error=error.failure)

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DatabaseError
 
-from chat import store
+from chat import metrics, store
 from chat.agents import registry
 from chat.live.hub import Hub
 from chat.log.journal import Journal
@@ -94,6 +94,11 @@ class Scheduler:
         if drivers:
             self._spawn(self._give_up_lost({d.run.pk: d.run.epoch for d in drivers}))
 
+    @property
+    def driven(self) -> int:
+        """How many runs this process drives."""
+        return len(self._drivers)
+
     async def recover(self) -> None:
         """Take over abandoned runs and start waiting ones, while there are slots."""
         while self._free_slots and await self._take_over_some():
@@ -140,6 +145,7 @@ class Scheduler:
             if await self._claim(partial(_take_over, left))
         ]
         if taken:
+            metrics.TAKEOVERS.inc(len(taken))
             logger.warning("took over runs %s", taken)
         return bool(taken) and len(found) == CLAIMS_AT_ONCE
 

@@ -1,0 +1,62 @@
+"""Lines of the log: each says whom it concerns, and none begins where a text wants.
+
+What people, models and clients send ends up in messages and tracebacks. A line break in
+it must not look like another entry.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Final, TypeAlias
+
+# Whom what happens now concerns: `socket`, `session`, `run`. Of each task.
+_concerned: ContextVar[str] = ContextVar("_concerned", default="")
+
+_ESCAPED: Final = {
+    code: repr(chr(code))[1:-1]
+    for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
+}
+
+ExcInfo: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType | None]
+    | tuple[None, None, None]
+)
+
+
+def about(**ids: object) -> None:
+    """From now on this task's log lines say that they concern these."""
+    _concerned.set(" ".join(f"{name}={value}" for name, value in ids.items()))
+
+
+class LineFormatter(logging.Formatter):
+    """One line for each entry; those of a traceback are indented."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The entry's own line."""
+        record.message = record.message.translate(_ESCAPED)
+        if concerned := _concerned.get():
+            record.message += f" [{concerned}]"
+        return super().formatMessage(record)
+
+    def formatException(self, ei: ExcInfo) -> str:  # noqa: N802
+        """The traceback, each of its lines indented."""
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802
+        """As `formatException`."""
+        return _indented(stack_info)
+
+
+class WithoutTraceback(logging.Filter):
+    """What anybody on the internet can cause is one line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let everything pass, shortened."""
+        record.exc_info = record.exc_text = None
+        return True
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line.translate(_ESCAPED)}" for line in text.split("\n"))

@@ -1,0 +1,79 @@
+"""What anybody sends forges no line of the log; and lines say whom they concern."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+
+from chat import logs
+
+FORGED = "2026-11-25 20:00:00 ERROR   chat.auth somebody was let in"
+
+
+@pytest.fixture
+def log() -> Iterator[tuple[logging.Logger, io.StringIO]]:
+    """A logger as the site's are, and what it has written."""
+    text = io.StringIO()
+    line = settings.LOGGING["formatters"]["line"]
+    handler = logging.StreamHandler(text)
+    handler.setFormatter(logs.LineFormatter(line["format"], style=line["style"]))
+    logger = logging.getLogger("tests.logs")
+    logger.propagate = False
+    logger.addHandler(handler)
+    yield logger, text
+    logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize(
+    "end", ["\n", "\r", "\r\n", "\x0b", "\x85", "\u2028", "\x1b[1K"]
+)
+def test_a_line_break_in_what_somebody_sent_begins_no_line(
+    log: tuple[logging.Logger, io.StringIO], end: str
+) -> None:
+    logger, text = log
+    logger.warning("a command failed: %s", f"no{end}{FORGED}")
+    (line,) = text.getvalue().splitlines()
+    assert FORGED in line
+    assert not line.startswith(FORGED)
+    assert "\x1b" not in line
+
+
+def refuse(text: str) -> None:
+    raise ValueError(text)
+
+
+def test_nor_in_a_traceback(log: tuple[logging.Logger, io.StringIO]) -> None:
+    logger, text = log
+    try:
+        refuse(f"no\n{FORGED}\r{FORGED}")
+    except ValueError:
+        logger.exception("failed")
+    first, *others = text.getvalue().splitlines()
+    assert first.endswith("failed")
+    assert others
+    assert all(line.startswith("    ") for line in others)
+
+
+async def test_a_task_says_whom_its_lines_concern(
+    log: tuple[logging.Logger, io.StringIO],
+) -> None:
+    logger, text = log
+
+    async def speak(run: int) -> None:
+        logs.about(run=run)
+        await asyncio.sleep(0)
+        logger.warning("was given up")
+
+    await asyncio.gather(speak(1), speak(2))
+    logger.warning("nobody's")
+    lines = text.getvalue().splitlines()
+    assert [line.partition("tests.logs ")[2] for line in lines] == [
+        "was given up [run=1]",
+        "was given up [run=2]",
+        "nobody's",
+    ]
