@@ -103,7 +103,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.outbox = Outbox(
             self._send_text, max_chars=settings.OUTBOX_BYTES, on_broken=self._broken
         )
-        logs.about(socket=secrets.token_hex(4), path=scope["path"])
+        self.name = secrets.token_hex(4)  # in the log
+        logs.about(socket=self.name)
         with ExitStack() as self.held:
             self.held.callback(self.outbox.close)
             self.runtime.sockets.add(self)
@@ -176,7 +177,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _has_changed_hands(self) -> bool:
         """Whether what was a guest's is a user's, since the guest has signed in."""
-        if self.ticket is None:
+        if self.ticket is None or self.ticket.user_id is not None:
             return False
         try:
             return bool(await db(invalid_tickets, {self.ticket}))
@@ -200,6 +201,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.address_key = visitor.address_key
         self.held.enter_context(self.runtime.limits.person(who, address))
         self.session_id = _session_id(self.scope)
+        logs.about(session=self.session_id, socket=self.name)
         watching = self.runtime.feeds.watching(self.session_id)
         watched = self.held.enter_context(watching)
         facts = await self._facts(await watched.ready())

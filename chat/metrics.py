@@ -28,7 +28,7 @@ TOOL_CALLS: Final = Counter(
 )
 FIRST_TEXT_SECONDS: Final = Histogram(
     "site_first_text_seconds",
-    "From a question to the first text of its answer, committed.",
+    "From a question that need not wait to the first text of its answer, committed.",
     buckets=_SECONDS,
 )
 DELIVERY_SECONDS: Final = Histogram(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -18,6 +19,7 @@ from chat.auth.limits import Limits
 from chat.auth.tickets import Ticket, invalid_tickets
 from chat.live.feeds import Feeds
 from chat.live.hub import Hub
+from chat.live.viewer import State
 from chat.log.journal import Journal
 from chat.store.database import db
 from chat.wire.protocol import CLOSE_NOT_SIGNED_IN, CLOSE_OVERLOADED
@@ -142,7 +144,9 @@ class Runtime:
             hang_up.add_done_callback(self._hang_ups.discard)
 
     def erased(self, erased: store.Erased) -> None:
-        """Sessions are gone for good: have whoever drives runs there give them up."""
+        """Sessions are gone for good: tell whoever watches, or drives runs there."""
+        for session_id in erased.session_ids:
+            self.hub.end(session_id)
         for session_id in erased.session_ids:
             self.hub.end(session_id)
         self.scheduler.give_up_everywhere(erased.run_ids)
@@ -187,6 +191,11 @@ class Runtime:
         """Tell Prometheus how much there is here now."""
         metrics.RUNNING.set(self.scheduler.driven)
         metrics.SOCKETS.set(len(self.sockets))
+        viewers = list(self.feeds.viewers)
+        states = Counter(viewer.state for viewer in viewers)
+        for state in State:
+            metrics.VIEWERS.labels(state.name.lower()).set(states[state])
+        metrics.OUTBOX_CHARS.set(sum(viewer.outbox.chars for viewer in viewers))
 
     async def _clean_up(self) -> None:
         await db(store.clean_up)

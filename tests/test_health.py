@@ -119,6 +119,7 @@ async def test_what_happens_is_counted(
     assert found["site_processes"] == 1
     assert found["site_first_text_seconds_count"] == 2
     assert found["site_tokens_total"] > 20
+    assert found["site_log_reads_total"] > 0
     assert found["site_flush_events_sum"] > 20
     assert found["site_delivery_seconds_count"] >= found["site_flush_seconds_count"] / 2
     assert found['site_fanout_messages_total{outcome="sent"}'] > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -258,3 +259,34 @@ async def test_a_viewer_that_does_not_read_costs_little_memory_and_becomes_whole
         await stalled.until(lambda: stalled.reason(1), 20, "whole")
         assert stalled.closes == []
         await both_show_the_log(first, here, stalled)
+
+
+@pytest.mark.parametrize("what", ["session", "user"])
+async def test_what_the_admin_deletes_ends_on_every_screen_at_once(
+    start_two: Any, what: str
+) -> None:
+    first, second = start_two(POSITION_CHECK_SECONDS=60)
+    begin = "from django.contrib.auth.models import User\n"
+    users = "User.objects.create_superuser('eve', password='secret')\n"
+    users += "print(User.objects.create_user('ada', password='secret').pk)"
+    ada_id = first.manage("shell", "-v0", "-c", begin + users).strip()
+    ada, eve = Person(first.url), Person(first.url)
+    ada.submit(f"{first.url}/sign-in", username="ada", password="secret")
+    eve.submit(f"{first.url}/sign-in", username="eve", password="secret")
+    async with (
+        ada.watch([first.url]) as here,
+        ada.watch([second.url], here.session_id) as there,
+    ):
+        here.ask("[stream tokens=3000 rate=50]")
+        await there.until(lambda: there.text(1), 20, "some text")
+        paths = {
+            "session": f"/admin/chat/session/{here.session_id}/delete/",
+            "user": f"/admin/auth/user/{ada_id}/delete/",
+        }
+        await asyncio.to_thread(eve.submit, f"{first.url}{paths[what]}", post="yes")
+        await eventually(lambda: {4404, 4401} & set(here.closes), within=5)
+        await eventually(lambda: {4404, 4401} & set(there.closes), within=5)
+    assert here.closes[0] == there.closes[0] == 4404
+    assert first.rows("SELECT count(*) FROM chat_run") == [(0,)]
+    for site in (first, second):
+        assert "Traceback" not in site.log_text

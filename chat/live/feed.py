@@ -159,6 +159,11 @@ class Feed:
     # ------------------------------------------------------------ viewers
 
     @property
+    def viewers(self) -> tuple[Viewer, ...]:
+        """Who watches now."""
+        return tuple(self._viewers)
+
+    @property
     def is_ready(self) -> bool:
         """Whether viewers can join: it is known which runs are open, and where."""
         return self._is_ready

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Final, assert_never
 from uuid import UUID
 
-from chat import store
+from chat import metrics, store
 from chat.live.feed import (
     Feed,
     Read,
@@ -20,6 +20,7 @@ from chat.live.feed import (
     ReadStanding,
     Result,
 )
+from chat.live.viewer import Viewer
 from chat.log.errors import is_transient
 from chat.store import Position, SessionFacts
 from chat.store.database import db
@@ -61,9 +62,11 @@ class Watched:
     async def _read(self) -> None:
         feed = self.feed
         while (read := feed.next_read()) is not None:
+            metrics.LOG_READS.inc()
             try:
                 result = await db(_perform, feed.session_id, read)
             except Exception as error:
+                metrics.ERRORS.labels("database").inc()
                 feed.failed()
                 if is_transient(error):
                     logger.warning("cannot read the log, will try again: %s", error)
@@ -119,6 +122,12 @@ class Feeds:
     def sessions(self) -> list[UUID]:
         """Which sessions somebody watches here."""
         return list(self._watched)
+
+    @property
+    def viewers(self) -> Iterator[Viewer]:
+        """Everybody who watches here."""
+        for watched in self._watched.values():
+            yield from watched.feed.viewers
 
     # ------------------------------------------------------------ from the hub
 

@@ -59,6 +59,11 @@ class Outbox:
         return self._sending is None
 
     @property
+    def chars(self) -> int:
+        """How much waits."""
+        return self._chars
+
+    @property
     def is_full(self) -> bool:
         """Whether more waits than may."""
         return self._chars > self._max_chars

@@ -65,6 +65,7 @@ class RunLog:
         "agent_name",
         "asked_at",
         "chars",
+        "dirty_since",
         "epoch",
         "last_seq",
         "lost",
@@ -73,7 +74,6 @@ class RunLog:
         "outage",
         "run_id",
         "session_id",
-        "since",
         "used",
     )
 
@@ -87,9 +87,11 @@ class RunLog:
         self.number: int = run.number
         self.session_id: UUID = run.session_id
         self.agent_name: str = run.agent_name
-        # Until the first text is written (Unix seconds); none that a takeover delayed.
-        self.asked_at = run.created_at.timestamp() if run.epoch == 1 else None
-        self.since = 0.0  # when (monotonic) what is pending began
+        # Until the first text is written (Unix seconds). Of runs that began at once:
+        # how long others waited says `Load.wait`.
+        asked: datetime | None = run.created_at
+        self.asked_at = asked.timestamp() if asked and run.epoch == 1 else None
+        self.dirty_since = 0.0  # when (monotonic) what is pending began
         self.epoch: int = run.epoch
         self.last_seq: int = run.last_seq
         self.lost: RunLostError | None = None
@@ -175,7 +177,7 @@ class _Taken(NamedTuple):
     log: RunLog
     batch: Batch | None
     waiters: list[asyncio.Future[None]]
-    since: float  # when (monotonic) the first of it was added
+    began: float  # when (monotonic) the first of it was added
 
 
 class Journal:
@@ -211,7 +213,7 @@ class Journal:
             log.lose(log.lost)
             return
         if log not in self._dirty:
-            log.since = time.monotonic()
+            log.dirty_since = time.monotonic()
             self._dirty[log] = None
         self._something.set()
         if urgent:
@@ -351,7 +353,7 @@ class Journal:
 def _take(log: RunLog) -> _Taken | None:
     """What `log` has pending; None, and the log is lost, where it has no JSON text."""
     try:
-        return _Taken(log, *log.take(), log.since)
+        return _Taken(log, *log.take(), log.dirty_since)
     except Exception:
         # Whatever its agent put in: the other runs must not suffer.
         logger.exception("events of run %s cannot be encoded", log.run_id)
@@ -414,14 +416,12 @@ def _count(taken: Iterable[_Taken], written: Collection[int]) -> None:
     """Tell Prometheus what was written, and how long after it was said."""
     now = time.monotonic()
     events = 0
-    for log, batch, _, since in taken:
+    for log, batch, _, began in taken:
         if batch is None or batch.run_id not in written:
             continue
         events += len(batch.rows)
-        metrics.DELIVERY_SECONDS.observe(now - since)
-        if log.asked_at is not None and any(
-            row[2] == "step_delta" for row in batch.rows
-        ):
+        metrics.DELIVERY_SECONDS.observe(now - began)
+        if log.asked_at is not None and _has_text(batch):
             metrics.FIRST_TEXT_SECONDS.observe(max(0.0, time.time() - log.asked_at))
             log.asked_at = None
         for step in batch.steps:
@@ -437,7 +437,7 @@ def _count(taken: Iterable[_Taken], written: Collection[int]) -> None:
 
 
 def _has_text(batch: Batch) -> bool:
-    return any(kind == "step_delta" for _, _, kind, _ in batch.rows)
+    return any('"kind":"step_delta"' in payload for *_, payload in batch.rows)
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:
