@@ -37,6 +37,11 @@ class Session(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["owner", "-updated_at"], name="session_by_owner"),
             models.Index(fields=["guest_key", "-updated_at"], name="session_by_guest"),
+            models.Index(
+                fields=["deleted_at"],
+                name="session_deleted",
+                condition=models.Q(deleted_at__isnull=False),
+            ),
         ]
         ordering: ClassVar = ["-updated_at"]
 

@@ -52,8 +52,10 @@ def plan_of(query: Callable[[], object]) -> str:
             lambda: store.positions([uuid4(), uuid4()], timedelta(seconds=10)),
             ["run_end", "finished_at"],
         ),
+        (lambda: store.compactable(8), ["run_uncompacted"]),
+        (store.clean_up, ["session_deleted"]),
     ],
-    ids=["abandoned", "waiting", "positions"],
+    ids=["abandoned", "waiting", "positions", "compactable", "cleaning"],
 )
 def test_what_is_asked_every_few_seconds_reads_no_finished_runs(
     query: Callable[[], object], indexes: list[str]

@@ -20,7 +20,7 @@ KEPT_DELETED: Final = timedelta(days=30)  # sessions that can still be restored
 def clean_up() -> None:
     """Forget cookies that have expired, and sessions deleted a month ago.
 
-    Any process may, at any time: it looks at every session once, which is cheap a day.
+    Any process may, at any time: it looks at nothing else.
     """
     CookieSession.objects.filter(expire_date__lt=Now()).delete()
     # By then the cookie with the guest's key has expired.

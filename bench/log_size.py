@@ -1,0 +1,129 @@
+"""What a token takes on disk: while its run goes on, and when it has been compacted.
+
+    python -m bench.log_size
+
+Runs are written as the journal writes them, a row for each token of 20 characters;
+then `store.compact` and VACUUM. A token's share is the whole database's growth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import Final
+from uuid import uuid4
+
+from tests.servers import Databases, Postgres
+
+RUNS: Final = 50
+TOKENS: Final = 2_000
+TOKEN_BYTES: Final = 20
+
+
+def write_run() -> int:
+    """One finished run; its id."""
+    from chat import store  # noqa: PLC0415  (Django is set up by now)
+    from chat.log.batches import commit, make_batch  # noqa: PLC0415
+    from chat.models import Run, Step  # noqa: PLC0415
+    from chat.wire import protocol  # noqa: PLC0415
+    from chat.wire.transcript import digest  # noqa: PLC0415
+
+    asked = store.ask(
+        uuid4(),
+        store.Identity(None, "somebody"),
+        prompt="What?",
+        agent_name=None,
+        enable_reasoning=True,
+        client_id=uuid4().hex,
+        max_queued=1,
+        claimant=store.Claimant(1, 10**6),
+    )
+    run = Run.objects.get(id=asked.run_id)
+    # By chance: what repeats, a database may compress.
+    tokens = [token_urlsafe(TOKEN_BYTES)[:TOKEN_BYTES] for _ in range(TOKENS)]
+    content = "".join(tokens)
+    ended = protocol.StepFinished(
+        step=0, status="ok", duration_ms=1, digest=digest(content)
+    )
+    row = Step(
+        run=run,
+        step=0,
+        type="final_answer",
+        iteration=1,
+        content=content,
+        status="ok",
+        started_at=run.created_at,
+        duration_ms=1,
+        digest=ended.digest,
+    )
+    begun = protocol.StepStarted(
+        step=0, type="final_answer", iteration=1, timestamp=1.0
+    )
+    commit([make_batch(run.pk, 1, 2, [begun])])
+    for start in range(0, TOKENS, 100):
+        deltas = [
+            protocol.StepDelta(step=0, text=token)
+            for token in tokens[start : start + 100]
+        ]
+        ms = 20 * start
+        commit([make_batch(run.pk, 1, 3 + start, deltas, (), ms)])
+    finished = protocol.RunFinished(reason="answered", duration_ms=1)
+    commit([make_batch(run.pk, 1, 3 + TOKENS, [ended, finished], [row])])
+    return run.pk
+
+
+def database_bytes() -> int:
+    """The size of the database, once what is free in it has been given back."""
+    from django.db import connection  # noqa: PLC0415  (Django is set up by now)
+
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("VACUUM FULL")
+            cursor.execute("SELECT pg_database_size(current_database())")
+        else:
+            cursor.execute("VACUUM")
+            cursor.execute(
+                "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+            )
+        return int(cursor.fetchone()[0])
+
+
+def measure() -> tuple[float, float]:
+    """Bytes a token: as written, and compacted."""
+    from chat import store  # noqa: PLC0415  (Django is set up by now)
+
+    empty = database_bytes()
+    runs = [write_run() for _ in range(RUNS)]
+    written = database_bytes() - empty
+    for run_id in runs:
+        store.compact(run_id)
+    compacted = database_bytes() - empty
+    return written / RUNS / TOKENS, compacted / RUNS / TOKENS
+
+
+def main() -> None:
+    """Measure one database."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--vendor", default="postgresql")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, Postgres() as postgres:
+        databases = Databases(Path(name), lambda: postgres)
+        os.environ["DATABASE_URL"] = databases.new(given.vendor)
+        os.environ["DATA_DIR"] = name
+        os.environ["DJANGO_SETTINGS_MODULE"] = "reasoning_site.settings"
+        import django  # noqa: PLC0415  (its settings are made first)
+
+        django.setup()
+        written, compacted = measure()
+        sys.stdout.write(
+            f"{given.vendor}: a token of {TOKEN_BYTES} bytes takes {written:.0f} bytes,"
+            f" compacted {compacted:.0f}\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
