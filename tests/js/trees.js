@@ -15,9 +15,19 @@ export function treeOf(node) {
 }
 
 /**
+ * Neighbouring texts are one, as where HTML is read, and empty ones none.
  * @param {Iterable<Node>} nodes
  * @returns {Tree[]}
  */
 export function treesOf(nodes) {
-  return [...nodes].map(treeOf).filter((tree) => tree !== "");
+  /** @type {Tree[]} */
+  const trees = [];
+  for (const tree of [...nodes].map(treeOf)) {
+    const last = trees.at(-1);
+    if (typeof tree === "string" && typeof last === "string") trees.pop();
+    trees.push(
+      typeof tree === "string" && typeof last === "string" ? last + tree : tree,
+    );
+  }
+  return trees.filter((tree) => tree !== "");
 }

@@ -18,9 +18,12 @@ const CODE_LIMIT = 30_000;
  * one for a thousand tokens. A page with 600 roots in each other crashes.)
  */
 const MAX_TOKENS = 12_000;
-const MAX_TOKENS_MS = 50;
+const MAX_TOKENS_MS = 300;
 const MAX_NODES = 4_500;
 const MAX_DEPTH = 320;
+/** Of a formula that defines macros: with arguments, these can multiply its length. */
+const DEFINING_LIMIT = 2_000;
+const DEFINES = /\\(?:[egx]?def|(?:re|provide)?(?:new)?command)(?![A-Za-z])/;
 
 /** Milliseconds of work after which something else gets its turn. */
 const SLICE_MS = 8;
@@ -90,7 +93,8 @@ async function highlightNow(code, language) {
  * @param {boolean} isBlock
  */
 async function setFormulaNow(element, source, isBlock) {
-  if (source.length > FORMULA_LIMIT) return;
+  const limit = DEFINES.test(source) ? DEFINING_LIMIT : FORMULA_LIMIT;
+  if (source.length > limit) return;
   try {
     const { default: katex } = await import("../../../vendor/katex.js");
     await formulaStyle();

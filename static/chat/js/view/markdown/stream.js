@@ -11,7 +11,7 @@ import { blockNodes } from "./nodes.js";
 import { highlight, setFormula } from "./on_demand.js";
 
 /** How much is read at a time; doubled while one block is longer than it. */
-const WINDOW = 16_000;
+const WINDOW = 8_000;
 
 /** Finished blocks kept together, so that the browser can skip many at once. */
 const CHUNK = 24;

@@ -28,6 +28,7 @@ const MARKS = {
 const DEPTH = { "{": 1, "}": -1 };
 
 const SPACE = /[ \t\n]/;
+const BLANK_LINE = /\n[ \t]*\n/;
 const FENCE = /[ \t]*(?:```|~~~)/y;
 
 /** The formula is not closed where the text ends. */
@@ -294,9 +295,8 @@ export function formulaLines(state, startLine, begin, endLine) {
   const start = begin + opener.length;
   const isFirst = begin === nth(bMarks, startLine) + nth(tShift, startLine);
   const isAlone = isFirst && isBlank(src, start, nth(eMarks, startLine));
-  const mayGrow = state.env.isGrowing === true;
-  const isCode = (/** @type {number} */ at) => isCodeSpanInLine(src, at, mayGrow);
-  const end = contentEnd({ state, end: src.length, isCode, mayGrow }, start, opener);
+  const text = textOf(state, start, isAlone);
+  const end = contentEnd(text, start, opener);
   const isOpen = end === OPEN;
   if (end === NONE || (!isOpen && isBlank(src, start, end))) return null;
   const lastEnd = isOpen ? nth(eMarks, bMarks.length - 2) : end;
@@ -304,6 +304,24 @@ export function formulaLines(state, startLine, begin, endLine) {
   return line < 0
     ? null
     : { line, end: lastEnd + (isOpen ? 0 : opener.length), isOpen };
+}
+
+/**
+ * In what the end of a formula is to be looked for.
+ * @param {StateBlock} state
+ * @param {number} start
+ * @param {boolean} mayHaveBlankLines
+ * @returns {Text}
+ */
+function textOf(state, start, mayHaveBlankLines) {
+  const { src } = state;
+  const mayGrow = state.env.isGrowing === true;
+  const isCode = (/** @type {number} */ at) => isCodeSpanInLine(src, at, mayGrow);
+  const near = mayHaveBlankLines ? "" : src.slice(start, start + FORMULA_LIMIT);
+  const blank = near.search(BLANK_LINE);
+  return blank < 0
+    ? { state, end: src.length, isCode, mayGrow }
+    : { state, end: start + blank, isCode, mayGrow: false };
 }
 
 /**

@@ -10,6 +10,7 @@
 import { formulaLines, nth } from "./formulas.js";
 
 const UNDERLINE = /(?:(=+)|-+)[ \t]*$/y;
+const OPENER = /\\[[(]|\$\$/;
 /** What a formula over several lines begins with, and what hides such. */
 const MARK = /\\[[(]|\$\$|\\.|(`+)/gs;
 
@@ -130,21 +131,28 @@ class Formulas {
   }
 
   #readLine() {
-    const { src, eMarks, bMarks, tShift } = this.#state;
+    const { src, eMarks } = this.#state;
     const end = nth(eMarks, this.#line);
-    MARK.lastIndex = this.#at;
+    const hasFormula = OPENER.test(src.slice(this.#at, end));
+    MARK.lastIndex = hasFormula ? this.#at : end;
     for (let match = MARK.exec(src); match; match = MARK.exec(src)) {
       if (match.index >= end) break;
       const found = this.#formulaAt(match);
-      if (!found) {
-        MARK.lastIndex = behindCode(src, match, end);
-      } else if (found.line > this.#line) {
-        this.#line = found.line;
-        this.#reached = found.line + 1;
-        this.#at = found.end;
-        return;
-      } else MARK.lastIndex = found.end;
+      MARK.lastIndex = found?.end ?? behindCode(src, match, end);
+      if (found && found.line > this.#line) return this.#jump(found);
     }
+    this.#goOn();
+  }
+
+  /** @param {{ line: number, end: number }} found a formula's end in another line */
+  #jump({ line, end }) {
+    this.#line = line;
+    this.#reached = line + 1;
+    this.#at = end;
+  }
+
+  #goOn() {
+    const { bMarks, tShift } = this.#state;
     this.#line += 1;
     this.#at = nth(bMarks, this.#line) + nth(tShift, this.#line);
   }
