@@ -1,10 +1,12 @@
-"""How long an answer is silent when its process dies, and what leases cost meanwhile.
+"""What becomes of answers when processes or PostgreSQL die, hang or are restarted.
 
-Three processes on PostgreSQL, 12 answers under way; one process is killed, another one
-stopped, again and again. What counts is the time until each answer's next token, as
-its viewer on another process sees it, and that no other answer was begun anew.
+Three processes on PostgreSQL, 12 answers under way. One process is killed, or stopped:
+what counts is the time until each of its answers' next token, as its viewer on another
+process sees it, and that no other answer was begun anew. PostgreSQL has trouble while
+a process starts: no answer may be begun anew. Four processes are replaced one after
+the other under 20 answers of 20 seconds: no step may be discarded.
 
-    python -m bench.takeovers --kills 10 --stops 2
+    python -m bench.takeovers --kills 10 --stops 2 --rounds 3 --restarts 1
 """
 
 from __future__ import annotations
@@ -14,19 +16,42 @@ import asyncio
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from tests.client import Viewer
-from tests.fleet import Runs, fleet
+from tests.client import Person, Viewer
+from tests.fleet import Runs, database_faults, fleet, longest_silence
 from tests.model_server.process import ModelServer
 from tests.servers import Databases, Postgres, Site, Valkey
 
 PROCESSES: Final = 3
 RUNS: Final = 12
 PATIENCE: Final = 30.0
+WATCHED: Final = 6.0  # seconds after a fault
+LONG_ANSWER: Final = "[stream thought=200 tokens=800 rate=50]"
+# A thought of a second and a call, nineteen times, and then an answer.
+ROUNDS: Final = {
+    "rounds": [
+        *[
+            {
+                "actions": [
+                    {"tokens": 20, "rate": 20, "to": "reasoning"},
+                    {
+                        "call": {
+                            "name": "calculator",
+                            "arguments": {"expression": "6 * 7"},
+                        }
+                    },
+                ]
+            }
+        ]
+        * 19,
+        {"actions": [{"text": "So it is."}]},
+    ]
+}
 
 
 async def measure(sites: Sequence[Site], kills: int, stops: int) -> bool:
@@ -61,14 +86,84 @@ def _about_to_lose(runs: Runs, site: Site) -> tuple[list[Viewer], list[int]]:
     return lost, [v.runs[1].epoch + (v in lost) for v in runs.viewers]
 
 
+async def trouble(
+    start: Callable[[], Site], sites: list[Site], postgres: Postgres, rounds: int
+) -> bool:
+    """Print what no fault of PostgreSQL may do; whether it did not."""
+    whole = True
+    for hung_for in (6.0, 20.0):
+        faults = database_faults(postgres, hung_for)
+        for fault in faults if hung_for > 6.0 else faults[-1:]:  # noqa: PLR2004
+            taken = 0
+            for number in range(rounds):
+                # Once with all answers on one process: others have nothing to lose.
+                on = sites if number else sites[:1]
+                async with fleet(on, RUNS) as runs:
+                    newcomer = asyncio.create_task(asyncio.to_thread(start))
+                    await asyncio.to_thread(fault)
+                    await runs.go_on(PATIENCE)
+                    await asyncio.sleep(WATCHED)  # for whoever is mistaken
+                    await runs.go_on(PATIENCE)
+                    taken += sum(epoch - 1 for epoch in runs.epochs)
+                    (await newcomer).stop()
+                    for viewer in runs.viewers:
+                        await viewer.send("interrupt", run=1)
+            name = fault.__name__.replace("_", " ")
+            seconds = f" for {hung_for:g} s" if fault is faults[-1] else ""
+            _say(
+                f"PostgreSQL: {name}{seconds}, {rounds} times: {taken} taken needlessly"
+            )
+            whole = whole and not taken
+    return whole
+
+
+async def rolling(start: Callable[[], Site], old: list[Site]) -> bool:
+    """Replace the processes one by one; whether nobody saw more than a reconnect."""
+    person = await asyncio.to_thread(Person, old[0].url)
+    async with AsyncExitStack() as stack:
+        viewers: dict[Site, list[Viewer]] = {site: [] for site in old}
+        for number in range(20):
+            site = old[number % len(old)]
+            viewer = person.watch([site.url])
+            await stack.enter_async_context(viewer)
+            viewer.ask("[scenario rounds]" if number < 10 else LONG_ANSWER)  # noqa: PLR2004
+            viewers[site].append(viewer)
+        everybody = [viewer for of in viewers.values() for viewer in of]
+        for viewer in everybody:
+            await viewer.until(lambda: viewer.text(1, "thought"), PATIENCE, "begun")  # noqa: B023
+        new = old[0]
+        watching = [asyncio.create_task(longest_silence(v)) for v in everybody]
+        for site in old:
+            new = await asyncio.to_thread(start)
+            for viewer in viewers[site]:
+                viewer.site_urls = [new.url]
+            await asyncio.to_thread(site.terminate, 60)
+        silences = await asyncio.gather(*watching)
+        reasons = Counter(str(viewer.reason(1)) for viewer in everybody)
+        closes = Counter(len(viewer.closes) for viewer in everybody)
+        count = "SELECT count(*) FROM chat_event WHERE payload LIKE ?"
+        ((discarded,),) = new.rows(count, '%"discarded"%')
+        ((released,),) = new.rows(count, '%"run_released"%')
+    _say(
+        f"rolling restart of {len(old)}: {dict(reasons)}, {discarded} steps discarded,"
+        f" {released} hand-overs, reconnects {dict(closes)},"
+        f" {max(silences):.2f} s of silence at most"
+    )
+    return set(reasons) == {"answered"} and not discarded
+
+
 def _tell(what: str, silences: list[float]) -> None:
     if silences:
-        sys.stdout.write(
+        _say(
             f"{what}: {len(silences)} answers went on after"
             f" {statistics.median(silences):.2f} s (median),"
-            f" {max(silences):.2f} s (at most)\n"
+            f" {max(silences):.2f} s (at most)"
         )
-        sys.stdout.flush()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 async def idle_wal(site: Site, seconds: float) -> float:
@@ -84,35 +179,41 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--stops", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of PostgreSQL's faults")
+    parser.add_argument("--restarts", type=int, default=1)
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         postgres = stack.enter_context(Postgres())
         valkey = stack.enter_context(Valkey(folder))
         model = stack.enter_context(ModelServer())
-        url = Databases(folder, lambda: postgres).new("postgresql")
-        static = folder / "static"
-        collect = Site(folder, DATABASE_URL=url, STATIC_ROOT=static)
+        model.add("rounds", ROUNDS)
+        settings: dict[str, Any] = {
+            "DATABASE_URL": Databases(folder, lambda: postgres).new("postgresql"),
+            "REDIS_URL": valkey.url,
+            "STATIC_ROOT": folder / "static",
+            "LLM_BASE_URL": model.base_url,
+            "LLM_MODEL": "hello",
+            "MAX_RUNS_PER_USER": 100,
+            "MAX_MESSAGES_PER_MINUTE": 1000,
+        }
+        collect = Site(folder, **settings)
         collect.manage("collectstatic", "--no-input", "--verbosity", "0")
-        sites = [
-            stack.enter_context(
-                Site(
-                    folder,
-                    DATABASE_URL=url,
-                    REDIS_URL=valkey.url,
-                    STATIC_ROOT=static,
-                    LLM_BASE_URL=model.base_url,
-                    LLM_MODEL="hello",
-                    MAX_RUNS_PER_USER=100,
-                )
-            )
-            for _ in range(PROCESSES)
-        ]
+
+        def start() -> Site:
+            return stack.enter_context(Site(folder, **settings))
+
+        sites = [start() for _ in range(PROCESSES)]
         written = asyncio.run(idle_wal(sites[0], 30))
-        sys.stdout.write(f"idle, {PROCESSES} processes: {written:.1f} KiB of WAL/min\n")
+        _say(f"idle, {PROCESSES} processes: {written:.1f} KiB of WAL/min")
         whole = asyncio.run(measure(sites, given.kills, given.stops))
-        verdict = "nothing" if whole else "SOMETHING"
-        sys.stdout.write(f"{verdict} was taken from a process that lived\n")
+        _say(
+            f"{'nothing' if whole else 'SOMETHING'} was taken from a process that lived"
+        )
+        if given.rounds:
+            whole &= asyncio.run(trouble(start, sites, postgres, given.rounds))
+        for _ in range(given.restarts):
+            whole &= asyncio.run(rolling(start, [start() for _ in range(4)]))
     return 0 if whole else 1
 
 

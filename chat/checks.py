@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning as Doubt, register
+from django.db import DatabaseError
 
 from chat.agents import registry
+from chat.work.leases import is_behind_a_pooler
 
 Check = Callable[[], Iterable[CheckMessage]]
 
@@ -171,6 +173,31 @@ def pool_serves_every_thread() -> Iterator[CheckMessage]:
 MIN_POOL: Final = (
     12  # the threads of chat/store/database.py, the journal's, and a request's
 )
+
+
+def deaths_are_noticed_at_once(
+    app_configs: Sequence[AppConfig] | None,
+    **_kwargs: Any,
+) -> list[CheckMessage]:
+    """Behind a connection pooler a lock outlives its owner. Asks PostgreSQL."""
+    if sqlite_file() is not None:
+        return []
+    try:
+        is_pooled = is_behind_a_pooler()
+    except DatabaseError:
+        return []  # whatever comes next says that it cannot be reached
+    if not is_pooled:
+        return []
+    doubt = Doubt(
+        "A connection pooler is between the site and PostgreSQL: that a process has "
+        f"died is noticed only after TAKEOVER_SECONDS ({settings.TAKEOVER_SECONDS:g}).",
+        hint="Set LEASE_DATABASE_URL to the same database's address past the pooler.",
+        id="chat.W006",
+    )
+    return [doubt]
+
+
+register(deaths_are_noticed_at_once, Tags.compatibility, deploy=True)
 
 
 def sqlite_file() -> Path | None:

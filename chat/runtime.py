@@ -36,6 +36,7 @@ COMPACT_RUNS: Final = 100  # at a time; `manage.py compact` does not wait in bet
 
 DAY: Final = 24 * 3600.0
 MEASURE_SECONDS: Final = 5.0
+WARM_SECONDS: Final = 20.0  # that imports may take before a newcomer goes to work
 CLOSE_SECONDS: Final = 2.0  # for each part of closing that others could hold up
 
 
@@ -58,6 +59,7 @@ class Runtime:
         self.sockets: set[Socket] = set()
         self.changed_hands = asyncio.Event()  # somebody has signed in
         self._hang_ups: set[asyncio.Task[None]] = set()
+        self._warm = asyncio.Event()  # a run can begin without waiting for imports
         self._draining: asyncio.Task[None] | None = None
         self._impatient = asyncio.Event()
         self._left_behind = asyncio.Event()  # another process has handed runs over
@@ -70,7 +72,7 @@ class Runtime:
         self.verbs = Verbs(self.hub, self.feeds, self.scheduler)
         beat = settings.HEARTBEAT_SECONDS
         self._watches = [
-            self._watch(self.scheduler.recover, beat, sooner=self._left_behind),
+            self._watch(self._recover, beat, sooner=self._left_behind),
             self._watch(self.feeds.check, settings.POSITION_CHECK_SECONDS),
             self._watch(
                 self._check_tickets,
@@ -81,7 +83,7 @@ class Runtime:
             self._watch(self._compact, COMPACT_SECONDS),
             self._watch(self._measure, MEASURE_SECONDS),
         ]
-        registry.warm_up()
+        registry.warm_up(self._warmed_up)
 
     def begin_to_drain(self) -> asyncio.Task[None]:
         """Take nothing on any more, and let others go on with what is under way.
@@ -179,6 +181,18 @@ class Runtime:
                         await wake.wait()
 
         return asyncio.create_task(for_ever(), name=check.__name__)
+
+    def _warmed_up(self) -> None:
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._warm.set)
+
+    async def _recover(self) -> None:
+        """Go on with what others left; as a newcomer, let those do it who are warm."""
+        if not self._warm.is_set() and not self.scheduler.lease.is_alone:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WARM_SECONDS):
+                    await self._warm.wait()
+        await self.scheduler.recover()
 
     async def _check_tickets(self) -> None:
         """Shut out who has signed out, or may not come in any more."""

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what no package registry has: the browsers and nginx that the tests drive, and
-# with `fonts` those that screenshots need besides.
+# Installs what no package registry has: the browsers, nginx and PgBouncer that the tests
+# drive, and with `fonts` those that screenshots need besides.
 set -euo pipefail
 
 stop() {
@@ -19,6 +19,7 @@ missing=()
 has "${CHROMIUM:-chromium}" chromium-browser google-chrome || missing+=(chromium)
 has firefox-esr firefox || missing+=(firefox-esr)
 has nginx /usr/sbin/nginx || missing+=(nginx)
+has pgbouncer /usr/sbin/pgbouncer || missing+=(pgbouncer)
 if [ "${1:-}" = fonts ] && has fc-list; then
     fc-list | grep -qi emoji || missing+=(fonts-noto-color-emoji)
     [ -n "$(fc-list :lang=zh)" ] || missing+=(fonts-wqy-zenhei)

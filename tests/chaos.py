@@ -3,8 +3,8 @@
 Three server processes, PostgreSQL, Valkey and the scripted model server; sessions
 with several viewers each, one of them a page in a real browser where asked for. At
 random but seeded moments servers are killed or ended, sockets dropped, readers
-stalled, Valkey killed or hung, PostgreSQL restarted, the model server cut. In the
-end every viewer must show exactly what the log holds.
+stalled, Valkey killed or hung, PostgreSQL restarted or hung, runs locked in it, the
+model server cut. In the end every viewer must show exactly what the log holds.
 
     python -m tests.chaos --seed 7 --sessions 20 --pages 8 --seconds 60
 """
@@ -20,20 +20,22 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
+import psycopg
 from playwright.async_api import Page, async_playwright, expect
 
 from tests.browser.drive import ARGUMENTS, CHROMIUM
 from tests.client import Person, Viewer
 from tests.model_server.process import ModelServer
 from tests.promises import stored
-from tests.servers import Databases, Postgres, Site, Valkey
+from tests.servers import Databases, PgBouncer, Postgres, Site, Valkey
 
 SERVERS: Final = 3
 SETTLE_SECONDS: Final = 120  # until everything must be whole again
@@ -48,6 +50,7 @@ MAX_GROWTH_MB: Final = 80  # of a server's memory, over all that was streamed
 SETTINGS: Final[dict[str, Any]] = {
     "HEARTBEAT_SECONDS": 1,
     "TAKEOVER_SECONDS": 4,
+    "DRAIN_SECONDS": 4,
     "POSITION_CHECK_SECONDS": 1,
     "MAX_RUNS_PER_USER": 100,
     "MAX_MESSAGES_PER_MINUTE": 1000,
@@ -100,7 +103,14 @@ class Storm:
     """One seeded run of the suite."""
 
     def __init__(
-        self, seed: int, folder: Path, *, sessions: int, viewers: int, pages: int
+        self,
+        seed: int,
+        folder: Path,
+        *,
+        sessions: int,
+        viewers: int,
+        pages: int,
+        pooled: bool = False,
     ) -> None:
         self.chance = random.Random(seed)
         self.report = Report(seed)
@@ -108,6 +118,7 @@ class Storm:
         self._sessions = sessions
         self._viewers = viewers
         self._pages = pages
+        self._pooled = pooled
         self._shown: list[tuple[Page, UUID]] = []
         self._watching: list[list[Viewer]] = []
         self._people: list[Person] = []
@@ -126,6 +137,10 @@ class Storm:
             self.postgres = stack.enter_context(Postgres())
             databases = Databases(self._folder, lambda: self.postgres)
             url = await asyncio.to_thread(databases.new, "postgresql")
+            self._database = urlsplit(url).path[1:]
+            if self._pooled:
+                pooler = stack.enter_context(PgBouncer(self.postgres))
+                url = pooler.url(self._database)
             self.sites = [
                 Site(
                     self._folder,
@@ -231,6 +246,8 @@ class Storm:
             (self._kill_valkey, 1),
             (self._hang_valkey, 1),
             (self._restart_postgres, 1),
+            (self._hang_postgres, 1),
+            (self._lock_a_run, 2),
             (self._cut_the_model, 1),
         ]
         every = [fault for fault, _ in faults]
@@ -253,7 +270,7 @@ class Storm:
 
     async def _end_a_server(self) -> None:
         site = self.chance.choice(self.sites)
-        await asyncio.to_thread(site.terminate, 12)
+        await asyncio.to_thread(site.terminate, 30)
         await asyncio.to_thread(site.start)
 
     async def _drop_sockets(self) -> None:
@@ -279,6 +296,26 @@ class Storm:
         await asyncio.to_thread(self.postgres.terminate)
         await asyncio.sleep(self.chance.random() * 3)
         await asyncio.to_thread(self.postgres.start)
+
+    async def _hang_postgres(self) -> None:
+        with self.postgres.paused():  # for longer than a heartbeat may be late, or not
+            await asyncio.sleep(self.chance.random() * 6)
+
+    async def _lock_a_run(self) -> None:
+        seconds = self.chance.random() * 4
+
+        async def hold() -> None:
+            url = self.postgres.url(self._database)
+            async with await psycopg.AsyncConnection.connect(url) as connection:
+                await connection.execute(
+                    "SELECT id FROM chat_run WHERE status = 'running'"
+                    " ORDER BY random() LIMIT 1 FOR UPDATE"
+                )
+                await asyncio.sleep(seconds)
+
+        # PostgreSQL may be away, or go away: then there is nothing to hold.
+        with suppress(psycopg.OperationalError):
+            await hold()
 
     async def _cut_the_model(self) -> None:
         await asyncio.to_thread(self.model.stop)
@@ -396,7 +433,7 @@ def _memory_mb(pid: int) -> float:
     return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def storm(seed: int, seconds: float, **extent: int) -> Report:
+def storm(seed: int, seconds: float, **extent: Any) -> Report:
     """One storm, with everything it needs, in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="reasoning-site-chaos-") as folder:
         return asyncio.run(Storm(seed, Path(folder), **extent).run(seconds))
@@ -410,6 +447,9 @@ def main() -> int:
     parser.add_argument("--viewers", type=int, default=3)
     parser.add_argument("--pages", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument(
+        "--pooled", action="store_true", help="behind PgBouncer, in transaction mode"
+    )
     given = parser.parse_args()
     whole = True
     for seed in given.seed:
@@ -419,6 +459,7 @@ def main() -> int:
             sessions=given.sessions,
             viewers=given.viewers,
             pages=given.pages,
+            pooled=given.pooled,
         )
         sys.stdout.write(report.table() + "\n\n")
         sys.stdout.flush()

@@ -8,12 +8,17 @@ async with fleet(sites, runs=12) as runs:
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import threading
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import psycopg
 
 from tests.client import Person, Viewer
-from tests.servers import Site
+from tests.servers import Postgres, Site
 
 # A viewer's patience; how long a run may be silent is what tests measure.
 LONG = 60.0
@@ -70,6 +75,52 @@ class Runs:
             )
         }
         return [v for v in self.viewers if v.session_id.hex in driven]
+
+
+async def longest_silence(viewer: Viewer, run: int = 1) -> float:
+    """Watch a run to its end; for how many seconds nothing came, at most."""
+    longest = 0.0
+    while not viewer.reason(run):
+        seen, since = viewer.runs[run].seq, time.monotonic()
+        await viewer.until(lambda: viewer.runs[run].seq > seen, LONG, "anything")  # noqa: B023
+        longest = max(longest, time.monotonic() - since)
+    return longest
+
+
+def database_faults(postgres: Postgres, hung_for: float) -> list[Callable[[], None]]:
+    """What may befall PostgreSQL without any process of the site being to blame."""
+
+    def execute(statement: str) -> None:
+        with psycopg.connect(postgres.url(), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def restart() -> None:
+        postgres.terminate()
+        postgres.start()
+
+    def kill_a_backend() -> None:  # so that PostgreSQL reinitialises
+        with psycopg.connect(postgres.url()) as connection:
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+            with suppress(psycopg.OperationalError):
+                connection.execute("SELECT 1")
+
+    def terminate_a_lock() -> None:
+        execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks"
+            " WHERE locktype = 'advisory' AND objsubid = 2 LIMIT 1"
+        )
+
+    def terminate_all_connections() -> None:
+        execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+
+    def hang() -> None:
+        with postgres.paused():
+            threading.Event().wait(hung_for)
+
+    return [restart, kill_a_backend, terminate_a_lock, terminate_all_connections, hang]
 
 
 @asynccontextmanager

@@ -328,6 +328,50 @@ class Postgres(Server):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class PgBouncer(Server):
+    """A pool in front of PostgreSQL that lends connections for a transaction only."""
+
+    name = "pgbouncer"
+
+    def __init__(self, postgres: Postgres) -> None:
+        # Like PostgreSQL it refuses to run as root.
+        super().__init__(Path(tempfile.mkdtemp(prefix="reasoning-site-pgbouncer-")))
+        self._postgres = postgres
+        self.folder.chmod(0o755)
+        self._settings = self.folder / "pgbouncer.ini"
+        self._settings.write_text(
+            "[databases]\n"
+            f"* = host=127.0.0.1 port={postgres.port} user=postgres\n"
+            "[pgbouncer]\n"
+            "listen_addr = 127.0.0.1\n"
+            f"listen_port = {self.port}\n"
+            "unix_socket_dir =\n"
+            "auth_type = any\n"
+            "pool_mode = transaction\n"
+            "default_pool_size = 50\n"
+            "max_client_conn = 500\n"
+            "server_login_retry = 0.2\n"
+        )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Run as nobody where this is root."""
+        return {"user": "nobody", "extra_groups": []} if self.runs_as_root else {}
+
+    def command(self) -> list[str]:
+        """What to run."""
+        program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+        return [program, str(self._settings)]
+
+    def url(self, database: str) -> str:
+        """For DATABASE_URL."""
+        return f"postgres://postgres@127.0.0.1:{self.port}/{database}"
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 class Site(Server):
     """One process of the site. Settings are keyword arguments: LLM_BASE_URL=…, …"""
 

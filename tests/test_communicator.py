@@ -46,7 +46,7 @@ async def own_runtime(
     script = tmp_path / "script.json"
     script.write_text(json.dumps(SCRIPT))
     settings.SCRIPTED_AGENT = str(script)
-    monkeypatch.setattr(registry, "warm_up", lambda: None)  # nobody asks the others
+    monkeypatch.setattr(registry, "warm_up", lambda _: None)  # nobody asks the others
     registry.forget()
     yield
     await runtime.close()

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import threading
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 
+from chat.work.leases import GRACE_SECONDS
 from tests.client import Viewer
 from tests.conftest import StartSite
-from tests.fleet import Runs, fleet
+from tests.fleet import Runs, database_faults, fleet
 from tests.model_server.process import ModelServer
-from tests.servers import Databases, Postgres, Site, Valkey
+from tests.servers import ROOT, Databases, PgBouncer, Postgres, Site, Valkey
 
 SETTINGS: dict[str, Any] = {
     "HEARTBEAT_SECONDS": 1,
@@ -84,49 +84,61 @@ def about_to_lose(runs: Runs, site: Site) -> tuple[list[Viewer], list[int]]:
 async def test_no_trouble_of_the_database_takes_runs_from_processes_that_live(
     sites: list[Site], start: Callable[[], Site], own_postgres: Postgres
 ) -> None:
-    def execute(statement: str) -> None:
-        with psycopg.connect(own_postgres.url(), autocommit=True) as connection:
-            connection.execute(statement.encode())
-
-    def restart() -> None:
-        own_postgres.terminate()
-        own_postgres.start()
-
-    def kill_a_backend() -> None:
-        with psycopg.connect(own_postgres.url()) as connection:
-            os.kill(connection.info.backend_pid, signal.SIGKILL)
-            with pytest.raises(psycopg.OperationalError):
-                connection.execute("SELECT 1")
-
-    def terminate_a_lock() -> None:
-        execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks"
-            " WHERE locktype = 'advisory' AND objsubid = 2 LIMIT 1"
-        )
-
-    def terminate_all() -> None:
-        execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        )
-
-    def hang() -> None:
-        with own_postgres.paused():
-            threading.Event().wait(SETTINGS["TAKEOVER_SECONDS"] + 2)
-
+    faults = database_faults(own_postgres, SETTINGS["TAKEOVER_SECONDS"] + 2)
     async with fleet(sites, 9) as runs:
-        for fault in (restart, kill_a_backend, terminate_a_lock, terminate_all, hang):
-            newcomer = asyncio.create_task(asyncio.to_thread(start))
+        # A process that starts at that instant knows the least, and must not judge.
+        newcomer = asyncio.create_task(asyncio.to_thread(start))
+        for fault in faults:
             await asyncio.to_thread(fault)
             await runs.go_on(10)
-            await (asyncio.sleep(0) if newcomer.done() else newcomer)
-            newcomer.result().stop()
-            await calm(runs)
+            await watch_for(runs, GRACE_SECONDS + 2)
             assert runs.epochs == [1] * 9, fault.__name__
+        (await newcomer).stop()
 
 
-async def calm(runs: Runs) -> None:
-    """Return when whoever might think somebody dead has had the time to."""
-    end = asyncio.get_running_loop().time() + 5
+async def watch_for(runs: Runs, seconds: float) -> None:
+    """See all answers go on while whoever is mistaken would take them."""
+    end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         await runs.go_on(5)
+
+
+def checked(site: Site) -> str:
+    """What `check --deploy` says of the site's settings."""
+    return subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy"],
+        cwd=ROOT,
+        env=site.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+
+
+async def test_behind_a_pooler_deaths_are_noticed_by_heartbeat_unless_past_it(
+    postgres: Postgres, valkey: Valkey, start_site: StartSite, databases: Databases
+) -> None:
+    url = databases.new("postgresql")
+    with ModelServer() as model, PgBouncer(postgres) as pooler:
+        settings: dict[str, Any] = {
+            "DATABASE_URL": pooler.url(urlsplit(url).path[1:]),
+            "REDIS_URL": valkey.url,
+            "LLM_BASE_URL": model.base_url,
+            **SETTINGS,
+        }
+        behind = await asyncio.to_thread(start_site, **settings)
+        past = await asyncio.to_thread(start_site, LEASE_DATABASE_URL=url, **settings)
+        assert "chat.W006" in await asyncio.to_thread(checked, behind)
+        assert "chat.W006" not in await asyncio.to_thread(checked, past)
+        async with fleet([behind, past], 4) as runs:
+            await runs.watch_on([behind])
+            lost, expected = about_to_lose(runs, past)
+            past.kill()
+            await runs.begin_anew(lost, 0.8 * SETTINGS["TAKEOVER_SECONDS"])
+            assert runs.epochs == expected
+            await asyncio.to_thread(past.start)
+            await runs.watch_on([past])
+            lost, expected = about_to_lose(runs, behind)
+            behind.kill()
+            await runs.begin_anew(lost, 2 * SETTINGS["TAKEOVER_SECONDS"])
+            assert runs.epochs == expected

@@ -94,14 +94,13 @@ async def test_stop_on_another_server_ends_the_run_and_the_models_connection(
         await both_show_the_log(second, here, there)
 
 
-async def test_a_server_that_is_told_to_end_hands_its_runs_over_at_once(
+async def test_what_outlasts_the_draining_is_begun_anew_elsewhere_at_once(
     start_two: Any,
 ) -> None:
-    # So long a silence would not be waited for: the handing over must do it.
-    first, second = start_two(TAKEOVER_SECONDS=60)
+    first, second = start_two(DRAIN_SECONDS=1)
     person = Person(first.url)
     async with person.watch([first.url]) as here:
-        here.ask("[stream tokens=200 rate=50]")
+        here.ask("[stream tokens=300 rate=50]")
         await here.until(lambda: len(here.text(1)) > 40, 20, "some text")
         here.site_urls = [second.url]
         first.terminate(10)
@@ -109,6 +108,7 @@ async def test_a_server_that_is_told_to_end_hands_its_runs_over_at_once(
         assert here.closes[0] == 1012
         assert here.reason(1) == "answered"
         assert here.runs[1].epoch == 2
+        assert second.rows("SELECT takeovers FROM chat_run WHERE epoch = 2")[0] == (0,)
         await both_show_the_log(second, here)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -100,11 +100,16 @@ def model_info() -> ModelInfo:
     return ModelInfo(Path(path).stem if path else NAME, builtin=True)
 
 
-def warm_up() -> None:
-    """Import the library in the background, so that the first answer is quick."""
+def warm_up(then: Callable[[], None]) -> None:
+    """Import the library in the background, so that the first answer is quick.
+
+    `then` is called when that is done, in any thread.
+    """
     agent = create(default())
     if isinstance(agent, QwenAgent):
-        agent.warm_up()
+        agent.warm_up(then)
+    else:
+        then()
 
 
 async def shutdown() -> None:

@@ -143,7 +143,8 @@ def commit_unlocked(batches: Sequence[Batch]) -> tuple[set[int], set[int]]:
         there = set(runs.values_list("id", flat=True))
         free = runs.select_for_update(skip_locked=True, no_key=True)
         held = there - set(free.values_list("id", flat=True))
-        return write([batch for batch in batches if batch.run_id not in held]), held
+        unlocked = [batch for batch in batches if batch.run_id not in held]
+        return write(unlocked) if unlocked else set(), held
 
 
 def _limit_waiting() -> None:

@@ -5,6 +5,7 @@ Everything here goes over the calling thread's connection.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
@@ -90,14 +91,6 @@ def drop_lock(process_id: int) -> None:
         raise DeclaredDeadError
 
 
-def backend_pid() -> int:
-    """The process on PostgreSQL's side that serves this connection."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (pid,) = cursor.fetchone()
-        return int(pid)
-
-
 def beat(process_id: int, running: int) -> set[int]:
     """Say that the process lives and drives so many runs; the ids of those it owns.
 
@@ -156,6 +149,16 @@ def abandoned_runs() -> QuerySet[Run]:
 def are_runs_abandoned() -> bool:
     """Whether there are runs to take over."""
     return abandoned_runs().exists()
+
+
+def disown(process_id: int, run_ids: Collection[int]) -> None:
+    """Let others take over runs that the process owns and does not drive.
+
+    They count as lost: what cannot be written ends in the end.
+    """
+    Run.objects.filter(
+        id__in=run_ids, status=Run.Status.RUNNING, process=process_id
+    ).update(process=None, takeovers=F("takeovers") + 1)
 
 
 def leave(process_id: int) -> None:

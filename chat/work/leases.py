@@ -59,9 +59,10 @@ class Lease:
     """Keeps this process's row alive, and declares other processes dead.
 
     `running` says which runs the process drives. `on_lost` is told the ids of those
-    that are not its own any more; `on_renewed` that `process_id` is another one: all
-    runs which name the former are lost; and `on_abandoned` that there are runs to take
-    over. All four are called on the event loop.
+    that are not its own any more, `on_undriven` of those that are, and that it does not
+    drive: a claim whose answer was lost, a run that could not be written. `on_renewed`
+    is told that `process_id` is another one: all runs which name the former are lost;
+    `on_abandoned` that there are runs to take over. All are called on the event loop.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Lease:
         *,
         running: Callable[[], frozenset[int]],
         on_lost: Callable[[frozenset[int]], None],
+        on_undriven: Callable[[frozenset[int]], None],
         on_renewed: Callable[[], None],
         on_abandoned: Callable[[], None],
         role: str = "both",
@@ -77,6 +79,7 @@ class Lease:
         self.is_alone = True  # as of the last look
         self._running = running
         self._on_lost = on_lost
+        self._on_undriven = on_undriven
         self._on_renewed = on_renewed
         self._on_abandoned = on_abandoned
         self._role = role
@@ -88,6 +91,7 @@ class Lease:
         # Pings of the event loop: only a process whose loop answers may say it lives.
         self._pinged = self._answered = 0
         self._driven: frozenset[int] = frozenset()  # at the last answer
+        self._undriven: frozenset[int] = frozenset()  # at the last beat
         self._troubled = self._started = self._awake_at = time.monotonic()
         self._next_beat = 0.0
         self._failures = 0
@@ -235,9 +239,14 @@ class Lease:
     def _beat(self, process_id: int) -> None:
         driven = self._driven  # from before the question, so that nothing is missed
         self._next_beat = time.monotonic() + settings.HEARTBEAT_SECONDS
-        lost = driven - processes.beat(process_id, len(driven))
-        if lost:
+        mine = processes.beat(process_id, len(driven))
+        if lost := driven - mine:
             self._loop.call_soon_threadsafe(self._on_lost, lost)
+        # At two beats: the first may have met a claim that was under way.
+        undriven = frozenset(mine) - driven
+        if forgotten := undriven & self._undriven:
+            self._loop.call_soon_threadsafe(self._on_undriven, forgotten)
+        self._undriven = undriven
 
     def _look(self, process_id: int) -> None:
         missing: dict[tuple[int, int], float] = {}
@@ -267,6 +276,23 @@ class Lease:
         self._missing = missing
         if processes.are_runs_abandoned():
             self._loop.call_soon_threadsafe(self._on_abandoned)
+
+
+def is_behind_a_pooler() -> bool:
+    """Whether the lease's connection to PostgreSQL is lent by a pooler. Connects."""
+    own = _connection_of_its_own()
+    try:
+        own.ensure_connection()
+        return _is_lent(own)
+    finally:
+        own.close()
+
+
+def _is_lent(own: BaseDatabaseWrapper) -> bool:
+    """Whether another backend answers than the one that the connection's key names."""
+    with own.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return bool(cursor.fetchone() != (own.connection.info.backend_pid,))
 
 
 def _connection_of_its_own() -> BaseDatabaseWrapper:
@@ -322,7 +348,7 @@ class _SessionLock:
         connection.ensure_connection()
         if self._on is connection.connection:
             return False
-        if connection.connection.info.backend_pid != processes.backend_pid():
+        if _is_lent(connection):
             logger.info("behind a connection pooler: deaths are noticed by heartbeat")
             processes.drop_lock(process_id)
         else:

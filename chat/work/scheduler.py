@@ -17,7 +17,7 @@ from chat import metrics, store
 from chat.agents import registry
 from chat.live.hub import Hub
 from chat.log.journal import Journal
-from chat.store import Abandoned, Claimant, Claimed
+from chat.store import Abandoned, Claimant, Claimed, processes
 from chat.store.database import urgent
 from chat.work.driver import Driver
 from chat.work.leases import Lease
@@ -46,6 +46,7 @@ class Scheduler:
         self.lease = Lease(
             running=lambda: frozenset(self._drivers),
             on_lost=self.give_up,
+            on_undriven=self._disown,
             on_renewed=self._renewed,
             on_abandoned=on_abandoned,
         )
@@ -188,6 +189,21 @@ class Scheduler:
         driver.task.add_done_callback(lambda _: self._ended(driver))
         if self._closing:
             driver.drain()
+
+    def _disown(self, run_ids: frozenset[int]) -> None:
+        """Let others go on with runs that are this process's and that it forgot."""
+        process_id, forgotten = self.lease.process_id, run_ids - self._drivers.keys()
+
+        async def disown(process_id: int) -> None:
+            try:
+                await urgent(processes.disown, process_id, forgotten)
+            except DatabaseError as error:  # the next heartbeat finds them again
+                logger.warning("could not disown runs %s: %s", list(forgotten), error)
+            else:
+                logger.warning("runs %s were not driven by anybody", list(forgotten))
+
+        if forgotten and process_id is not None:
+            self._spawn(disown(process_id))
 
     def _renewed(self) -> None:
         """This process has begun anew: what it drove before is not its any more."""

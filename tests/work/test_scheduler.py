@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from uuid import uuid4
@@ -13,6 +13,7 @@ import pytest
 from pytest_django import Settings
 
 from chat import store
+from chat.agents.base import AgentEvent, Part, RunEnded
 from chat.models import Run
 from chat.store.database import db, urgent
 from chat.wire.protocol import encode
@@ -21,6 +22,7 @@ from chat.work.driver import MAX_TAKEOVERS
 from chat.work.scheduler import CLAIMS_AT_ONCE
 from tests.rows import GUEST, STRANGER, claimed_run, log_of, queued_run
 from tests.work.processes import (
+    Agent,
     Use,
     Watcher,
     check_live_is_reload,
@@ -128,6 +130,27 @@ async def test_no_more_is_taken_over_than_there_is_room_for(
     async with process() as there:
         await there.scheduler.recover()
         assert len(await db(store.abandoned, 99)) == 2
+
+
+async def test_a_run_that_its_own_process_forgot_goes_on_and_is_not_tried_for_ever(
+    use: Use, settings: Settings
+) -> None:
+    """It was claimed and the answer lost, or could not be written."""
+
+    async def mute(
+        agent: Agent, _prompt: str, _done: Sequence[Part]
+    ) -> AsyncGenerator[AgentEvent]:
+        await agent.gate.wait()
+        yield RunEnded("answered")
+
+    settings.HEARTBEAT_SECONDS = 0.1
+    use(mute)
+    async with process() as here:
+        process_id = here.scheduler.lease.process_id
+        forgotten = await db(claimed_run, process=process_id)
+        await here.recover()
+        row = await db(Run.objects.get, id=forgotten.run.pk)
+        assert (row.epoch, row.takeovers) == (2, 1)
 
 
 async def test_a_run_that_loses_every_server_ends_failed(use: Use) -> None:

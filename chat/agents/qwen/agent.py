@@ -138,17 +138,22 @@ class QwenAgent:
         finally:
             await run.close()
 
-    def warm_up(self) -> None:
-        """Import the library now, in a thread, so that the first run need not."""
-        self._threads.submit(self._warm_up)
+    def warm_up(self, then: Callable[[], None]) -> None:
+        """Import the library now, in a thread, so that the first run need not.
+
+        `then` is called in the thread, whether or not that went well.
+        """
+        self._threads.submit(partial(self._warm_up, then))
 
     # ---- in the thread
 
-    def _warm_up(self) -> None:
+    def _warm_up(self, then: Callable[[], None]) -> None:
         try:
             self._library()
         except AgentError as error:
             logger.warning("the agent %s is out of order: %s", self.name, error)
+        finally:
+            then()
 
     def _work(
         self,
