@@ -151,3 +151,59 @@ def test_no_source_file_is_empty_of_a_docstring() -> None:
             source = file.read_text("utf-8")
             if source.strip() and "migrations" not in file.parts:
                 assert ast.get_docstring(ast.parse(source)), file
+
+
+# Whoever adds one here says why none of these can make it.
+MAKERS_OF_EVENTS = {
+    "RunCreated": {"store/asking.py: _create_run"},
+    "RunStarted": {"store/claiming.py: run_started"},
+    "RunReleased": {"log/recorder.py: Recorder.release"},
+    "RunFinished": {
+        "log/recorder.py: Recorder.end",  # by itself
+        "store/stopping.py: _end",  # from outside
+    },
+    "StepStarted": {"log/recorder.py: Recorder._start"},
+    "StepDelta": {
+        "log/recorder.py: _OpenStep.grow",  # larger than a frame
+        "log/batches.py: make_batch",  # what has gathered since the last flush
+        "log/compaction.py: deltas.close",  # what was merged, again
+    },
+    "StepReplaced": {
+        "log/recorder.py: _OpenStep.replace",
+        "store/writing.py: Closing.finish",  # no more than was seen
+    },
+    "StepFinished": {
+        "log/recorder.py: _OpenStep.finish",
+        "store/writing.py: Closing._close",
+    },
+}
+
+
+def makers_of_events() -> dict[str, set[str]]:
+    """By event: the functions outside of chat/wire that make it."""
+    found: dict[str, set[str]] = {
+        event.__name__: set() for event in get_args(protocol.Event)
+    }
+
+    def look(node: ast.AST, path: str, inside: tuple[str, ...]) -> None:
+        for child in ast.iter_child_nodes(node):
+            match child:
+                case ast.Call(func=ast.Name(name)) if name in found:
+                    found[name].add(f"{path}: {'.'.join(inside)}")
+            match child:
+                case ast.ClassDef(name) | ast.FunctionDef(name):
+                    look(child, path, (*inside, name))
+                case ast.AsyncFunctionDef(name):
+                    look(child, path, (*inside, name))
+                case _:
+                    look(child, path, inside)
+
+    for file in (ROOT / "chat").rglob("*.py"):
+        path = file.relative_to(ROOT / "chat").as_posix()
+        if not path.startswith("wire/"):
+            look(ast.parse(file.read_text("utf-8")), path, ())
+    return found
+
+
+def test_events_are_made_in_few_places() -> None:
+    assert makers_of_events() == MAKERS_OF_EVENTS

@@ -16,13 +16,14 @@ from chat.models import Run, Session
 from chat.store.claiming import (
     Claimant,
     Claimed,
+    Runs,
     is_turn,
     remembering,
     run_started,
     runs_of,
 )
 from chat.store.sessions import Identity, NotYoursError
-from chat.store.sql import fetch, fetch_one
+from chat.store.sql import fetch
 from chat.store.writing import Committed, locked_session
 from chat.wire.protocol import ProtocolError, RunCreated
 
@@ -75,10 +76,6 @@ SELECT COUNT(*) FROM (
 WHERE s.id <> %s AND SUBSTR(s.guest_key, 1, %s) = %s
 """
 
-_KNOWN: Final = """
-SELECT id, number FROM chat_run WHERE session_id = %s AND client_id = %s
-"""
-
 _INSERT_RUN: Final = """
 INSERT INTO chat_run
   (session_id, number, client_id, prompt, agent_name, enable_reasoning, retry_of_id,
@@ -108,15 +105,16 @@ def ask(  # noqa: PLR0913  (what a message consists of)
     """
     with transaction.atomic():
         session = _touched_session(session_id, who, agent_name, prompt)
-        if client_id and (known := fetch_one(_KNOWN, session_id, client_id)):
+        runs = runs_of(session_id, client_id)
+        if runs.known:
             transaction.set_rollback(True)  # nothing new has been said
-            run_id, number = known
+            run_id, number = runs.known
             return Asked(run_id, number, None, None)
         _check_address(session_id, address)
         question = _Question(
             prompt, session.agent_name, enable_reasoning, client_id=client_id
         )
-        asked = _create_run(session, question, max_queued, claimant)
+        asked = _create_run(session, runs, question, max_queued, claimant)
     return _remembering(asked)
 
 
@@ -143,7 +141,8 @@ def retry(
         question = _Question(
             old.prompt, old.agent_name, old.enable_reasoning, retry_of=old.pk
         )
-        asked = _create_run(session, question, max_queued, claimant)
+        runs = runs_of(session_id)
+        asked = _create_run(session, runs, question, max_queued, claimant)
     return _remembering(asked)
 
 
@@ -192,11 +191,11 @@ def _remembering(asked: Asked) -> Asked:
 
 def _create_run(
     session: Session,
+    runs: Runs,
     question: _Question,
     max_queued: int,
     claimant: Claimant | None,
 ) -> Asked:
-    runs = runs_of(session.pk)
     if runs.queued >= max_queued:
         raise ProtocolError(
             "queue_full",

@@ -63,6 +63,7 @@ class Runs(Struct, frozen=True):
     queued: int
     running: int
     owners: int  # running, in all sessions of the session's owner
+    known: tuple[int, int] | None = None  # id and number of the message, if it is there
 
 
 # The literals are for SQLite, which takes a partial index only for what it can read.
@@ -73,7 +74,9 @@ SELECT
   (SELECT COUNT(*) FROM chat_run WHERE session_id = s.id AND status = 'running'),
   (SELECT COUNT(*) FROM chat_run r JOIN chat_session o ON o.id = r.session_id
    WHERE r.status = 'running' AND o.guest_key = s.guest_key
-   AND o.owner_id {same} s.owner_id)
+   AND o.owner_id {same} s.owner_id),
+  (SELECT id FROM chat_run WHERE session_id = s.id AND client_id = %s),
+  (SELECT number FROM chat_run WHERE session_id = s.id AND client_id = %s)
 FROM chat_session s WHERE s.id = %s
 """
 
@@ -96,10 +99,12 @@ WHERE id = %s
 """
 
 
-def runs_of(session_id: UUID) -> Runs:
-    """The runs of a session that the transaction has locked."""
-    ((last, queued, running, owners),) = fetch(_RUNS, session_id)
-    return Runs(last, queued, running, owners)
+def runs_of(session_id: UUID, client_id: str | None = None) -> Runs:
+    """The runs of a session that the transaction has locked, and that message's."""
+    (row,) = fetch(_RUNS, client_id, client_id, session_id)
+    last, queued, running, owners, run_id, number = row
+    known = None if run_id is None else (run_id, number)
+    return Runs(last, queued, running, owners, known)
 
 
 def is_turn(runs: Runs, claimant: Claimant) -> bool:

@@ -251,7 +251,7 @@ def test_a_first_message_takes_few_statements(
         first = ask(session_id, claimant=CLAIMANT).claimed
     assert first is not None
     finish(first.run)
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(9):
         assert ask(session_id, client_id="2", claimant=CLAIMANT).claimed is not None
 
 
