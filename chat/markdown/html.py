@@ -116,7 +116,7 @@ def _item(token: Token, content: Sequence[Token], *_: object) -> str:
     if not token.meta:
         return element("li", {}, _blocks(content))
     is_done = token.meta["is_done"]
-    mark = element("span", {"aria-hidden": "true"}, "☑ " if is_done else "☐ ")
+    mark = element("span", {"class": "task__box", "data-done": is_done})
     said = "done: " if is_done else "to do: "
     label = element("span", {"class": "only-read"}, said)
     return element("li", {"class": "task"}, mark, label, _blocks(content))
@@ -238,7 +238,8 @@ def _image(address: str, alt: str) -> str:
     """An image that the text brings with it, or one to be loaded when asked for."""
     is_inline = _INLINE_IMAGE.fullmatch(address) is not None
     if is_inline and len(address) < INLINE_IMAGE_CHARS:
-        return f'<img src="{escape(address)}" alt="{escape(alt)}">'
+        pressed = 'data-action="enlarge" role="button" tabindex="0"'
+        return f'<img src="{escape(address)}" alt="{escape(alt)}" {pressed}>'
     target = target_of(address)
     if target is None or not target.href.startswith("http"):
         attributes = {"class": "no-link", "title": address}
@@ -254,7 +255,7 @@ def _image(address: str, alt: str) -> str:
             "aria-expanded": "false",
             "disabled": True,
         },
-        element("span", {"aria-hidden": "true"}, "🖼 "),
+        element("span", {"class": "remote-image__mark"}),
         element("span", {}, escape(alt or "Image")),
         _place(target.href),
         element("span", {"class": "remote-image__how"}, "Not loaded. Press to load"),

@@ -43,6 +43,7 @@ class Line:
 
     def __init__(self, page: Page) -> None:
         self.is_down = False
+        self.is_mute = False  # what the server says does not arrive
         self.opened = 0
         self._open: list[WebSocketRoute] = []
         page.route_web_socket(lambda url: "/ws/chat/" in url, self._connect)
@@ -52,7 +53,9 @@ class Line:
             socket.close(code=1012, reason="down")
             return
         self.opened += 1
-        socket.connect_to_server()
+        server = socket.connect_to_server()
+        if self.is_mute:
+            server.on_message(lambda _message: None)
         self._open.append(socket)
 
     def drop(self) -> None:

@@ -61,7 +61,8 @@ def write_long(chat: Chat) -> Page:
 
 def test_the_first_s_goes_to_the_search(screens: Screens) -> None:
     """What is typed after it are words, not shortcuts."""
-    page = screens.chat(viewport=PHONE).open().page
+    chat = screens.chat(viewport=PHONE).open().say("[scenario hello]").finished()
+    page = chat.page
     page.locator("#scroller").focus()
     page.keyboard.type("snd?")
     expect(page.locator("#search")).to_have_value("nd?")
@@ -155,8 +156,14 @@ def test_notices_do_not_cover_the_draft(size: ViewportSize, screens: Screens) ->
     """Nor the header."""
     chat = screens.chat(viewport=size).open().say("[scenario hello]").finished()
     page = write_long(chat)
+    page.evaluate(
+        """() => {
+          navigator.clipboard.writeText = () => Promise.reject();
+          document.execCommand = () => false;
+        }"""
+    )
     page.get_by_role("button", name="Copy answer").click()
-    page.locator(".toast").wait_for()
+    expect(page.locator(".toast")).to_contain_text("did not allow copying")
     notice = box(page, ".toast")
     assert notice["top"] >= box(page, "#top")["bottom"]
     assert notice["bottom"] <= box(page, "#composer")["top"]

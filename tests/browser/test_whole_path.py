@@ -9,10 +9,42 @@ from uuid import UUID
 from playwright.sync_api import expect
 
 from tests.browser.drive import Chat, Screens
-from tests.browser.states import MODEL
+from tests.browser.states import MODEL, RATIO, calculate
 from tests.model_server import ModelServer
 from tests.servers import Site
 
+SKELETON = """() => {
+  const skipped = "[hidden], .prose *, .half__text *, .top-of-list";
+  const names = ["class", "id", "data-action", "data-kind", "data-status", "data-step",
+    "data-type", "href", "aria-label", "title", "open", "dir", "datetime"];
+  const lines = [];
+  for (const each of document.querySelectorAll("#transcript *")) {
+    if (each.matches(skipped) || each.closest("[hidden]")) continue;
+    const found = names
+      .filter((name) => each.hasAttribute(name) && each.tagName !== "TIME")
+      .map((name) => `${name}=${each.getAttribute(name)}`.replace(" is-plain", ""));
+    const isLeaf = each.childElementCount === 0 && !each.matches(".prose, .half__text");
+    const text = isLeaf && each.tagName !== "TIME" ? each.textContent.trim() : "";
+    lines.push(`${each.tagName} ${found.join(" ")} ${text}`);
+  }
+  return lines;
+}"""
+WATCH_SHIFTS = """() => {
+  window.moved = [];
+  new PerformanceObserver((list) => {
+    for (const { value, sources } of list.getEntries()) {
+      if (value < 0.001) continue;
+      for (const { node, previousRect, currentRect } of sources) {
+        const where = [previousRect.y, currentRect.y].map(Math.round).join(" to ");
+        // The caret goes where the text goes.
+        const isCaret = node?.nodeName === "::after";
+        if (isCaret || !document.querySelector("main").contains(node)) continue;
+        const { className, nodeName } = node;
+        window.moved.push(`${nodeName}.${className}: ${where}, ${value.toFixed(4)}`);
+      }
+    }
+  }).observe({ type: "layout-shift" });
+}"""
 KINDS = ["thought", "thought", "tool_use", "tool_result", "thought", "final_answer"]
 
 
@@ -243,4 +275,58 @@ def test_long_work_says_how_long_it_takes(screens: Screens, model: ModelServer) 
     model.release("patience")
     chat.finished()
     expect(words).to_have_text(re.compile(r"Worked [4-9].* s · 1 thought"))
+    chat.assert_clean()
+
+
+def test_the_server_paints_what_the_script_makes(
+    screens: Screens, model: ModelServer
+) -> None:
+    """The same elements, attributes and words, whatever happened in a run."""
+    model.add(
+        MODEL,
+        {
+            "rounds": [
+                {"actions": [{"reasoning": "Think."}, RATIO, calculate(0, 1)]},
+                {"actions": [{"text": "Here."}]},
+            ]
+        },
+    )
+    chat = screens.chat().open().say("Go").finished()
+    for n in range(6):
+        chat.say("[scenario calculator] 23 * 47").finished(n + 2)
+    chat.say("[scenario cut]").finished(8)
+    chat.say("[stream tokens=2000 rate=100 thought=0]")
+    expect(chat.page.locator("#run-9 .prose")).to_contain_text("t5")
+    chat.page.keyboard.press("Escape")
+    chat.finished(9).reload()
+    expect(chat.page.locator("#run-9 .work__words")).to_have_text(re.compile("^Stop"))
+    plain = screens.person(java_script_enabled=False)
+    plain.add_cookies([{**cookie} for cookie in chat.page.context.cookies()])  # type: ignore[typeddict-item]
+    page = plain.new_page()
+    page.goto(chat.page.url)
+    with_script: list[str] = chat.page.evaluate(SKELETON)
+    without: list[str] = page.evaluate(SKELETON)
+    assert without == with_script
+    assert len(with_script) > 200
+
+
+def test_nothing_jumps_while_a_run_goes_on(
+    screens: Screens, model: ModelServer
+) -> None:
+    """From the first thought to the end of the answer, and what can be done then."""
+    model.add(
+        MODEL,
+        {
+            "rounds": [
+                {"actions": [{"reasoning": "Think. " * 60, "rate": 200}, calculate(2)]},
+                {"actions": [{"text": "Word " * 200, "rate": 200}]},
+            ]
+        },
+    )
+    chat = screens.chat().open().say("[scenario hello]").finished()
+    chat.page.evaluate(WATCH_SHIFTS)
+    chat.say("Go").finished(2)
+    expect(chat.page.locator("#run-2 .acts")).to_be_visible()
+    moved: list[str] = chat.page.evaluate("() => window.moved")
+    assert not moved, moved
     chat.assert_clean()

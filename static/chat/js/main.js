@@ -137,7 +137,9 @@ byId("prompts").addEventListener("click", ({ target }) => {
 /** @param {string} text */
 async function copyText(text) {
   const isCopied = await copy(text);
-  toasts.say(isCopied ? "Copied." : "The browser did not allow copying.");
+  if (isCopied) announcer.say("Copied.");
+  else toasts.say("The browser did not allow copying.");
+  return isCopied;
 }
 
 // ---------------------------------------------------------------- keys

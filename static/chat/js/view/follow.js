@@ -19,7 +19,7 @@ export class Follow {
   /**
    * @param {HTMLElement} scroller
    * @param {HTMLElement} content
-   * @param {HTMLElement} button "new text below"
+   * @param {HTMLElement} button "to the end", for a reader elsewhere
    */
   constructor(scroller, content, button) {
     this.#scroller = scroller;
@@ -39,13 +39,14 @@ export class Follow {
   /** Go to the end, and stay there. */
   toEnd() {
     this.#isFollowing = true;
-    this.#button.hidden = true;
     this.#pin();
+    this.#offer();
   }
 
   /** The reader goes somewhere else, by a deep link say. */
   leave() {
     this.#isFollowing = false;
+    this.#offer();
   }
 
   /** The reader changes the layout: leave it where it is, follow on if still there. */
@@ -65,14 +66,16 @@ export class Follow {
     }
     const anchor = topmost(this.#scroller)?.part;
     const before = anchor?.getBoundingClientRect().top ?? 0;
-    const height = this.#scroller.scrollHeight;
     paint();
     if (anchor?.isConnected) {
       this.#scroller.scrollTop += anchor.getBoundingClientRect().top - before;
     }
-    if (this.#scroller.scrollHeight > height && !this.#isNearEnd) {
-      this.#button.hidden = false;
-    }
+    this.#offer();
+  }
+
+  /** A way to the end, unless it is in view. */
+  #offer() {
+    this.#button.hidden = this.#isFollowing || this.#isNearEnd;
   }
 
   get #isNearEnd() {
@@ -91,7 +94,7 @@ export class Follow {
   #look() {
     if (!this.#isNearEnd) return this.leave();
     this.#isFollowing = true;
-    this.#button.hidden = true;
+    this.#offer();
   }
 
   #pin() {

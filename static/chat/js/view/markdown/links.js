@@ -34,12 +34,15 @@ function placeNode(place) {
   return h("span", { class: "link-place", dir: "ltr" }, ` ${place}`);
 }
 
+/** What makes a picture something to press. */
+const ENLARGED = { "data-action": "enlarge", role: "button", tabindex: 0 };
+
 /**
  * @param {string} address
  * @param {string} alt
  */
 export function image(address, alt) {
-  if (isInlineImage(address)) return h("img", { src: address, alt });
+  if (isInlineImage(address)) return h("img", { src: address, alt, ...ENLARGED });
   const target = targetOf(address);
   if (!target?.href.startsWith("http")) {
     return h("span", { class: "no-link", title: address }, alt || address);
@@ -51,7 +54,7 @@ export function image(address, alt) {
     "aria-expanded": "false",
   });
   press.append(
-    h("span", { "aria-hidden": "true" }, "🖼 "),
+    h("span", { class: "remote-image__mark" }),
     h("span", {}, alt || "Image"),
     placeNode(target.href),
     h("span", { class: "remote-image__how" }, "Not loaded. Press to load"),

@@ -139,7 +139,7 @@ export function codeNode(text, language) {
 function itemNode({ meta }, content) {
   const children = nestedNodes(content);
   if (!meta) return h("li", {}, ...children);
-  const mark = h("span", { "aria-hidden": "true" }, meta.isDone ? "☑ " : "☐ ");
+  const mark = h("span", { class: "task__box", "data-done": meta.isDone === true });
   const said = meta.isDone ? "done: " : "to do: ";
   const label = h("span", { class: "only-read" }, said);
   return h("li", { class: "task" }, mark, label, ...children);

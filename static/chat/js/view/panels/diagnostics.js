@@ -7,12 +7,13 @@
 
 import { size } from "../../words/format.js";
 import { button, delegate, h, setText } from "../dom.js";
+import { sayCopied } from "../transcript/copy.js";
 
 /**
  * @typedef {object} Needs
  * @property {ChatClient} client
  * @property {(panel: DiagnosticsPanel) => void} requestPaint
- * @property {(text: string) => void} copyText
+ * @property {(text: string) => Promise<boolean>} copyText was it?
  */
 
 export class DiagnosticsPanel {
@@ -36,9 +37,13 @@ export class DiagnosticsPanel {
       this.#facts,
       h("h3", {}, "Changes of state"),
       this.#lines,
-      button("Copy report", "copy-report"),
+      button("Copy report", "copy-report", { class: "btn" }),
     );
-    delegate(root, { "copy-report": () => copyText(this.#report()) });
+    delegate(root, {
+      "copy-report": async (pressed) => {
+        if (await copyText(this.#report())) sayCopied(pressed);
+      },
+    });
     client.diagnostics.subscribe(() => this.#isVisible && requestPaint(this));
   }
 

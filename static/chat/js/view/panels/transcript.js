@@ -11,11 +11,12 @@
 import { delegate, setChildren } from "../dom.js";
 import { Follow } from "../follow.js";
 import { showMoreRows } from "../markdown/table.js";
+import { enlarge, pressPicturesByKey } from "../picture.js";
 import { placeIn, storedPlace, storePlace } from "../place.js";
 import { toggleImage } from "../remote_image.js";
 import { Seek } from "../seek.js";
 import { copies } from "../transcript/copy.js";
-import { Folds } from "../transcript/fold.js";
+import { Folds, unfoldToPrint } from "../transcript/fold.js";
 import { PendingView } from "../transcript/pending.js";
 import { showAll } from "../transcript/result.js";
 import { RunView } from "../transcript/run.js";
@@ -29,7 +30,7 @@ const SLICE_MS = 10;
  * @property {ChatClient} client
  * @property {(text: string) => void} offer puts a text that was taken back into the composer
  * @property {() => void} rest takes the focus where it would be lost
- * @property {(text: string) => void} copyText
+ * @property {(text: string) => Promise<boolean>} copyText was it?
  * @property {ImagePage} imagePage
  * @property {(panel: TranscriptPanel) => void} requestPaint
  * @property {JsonStorage} storage
@@ -141,6 +142,8 @@ export class TranscriptPanel {
       this.#seek.toLink(location.hash);
       repaint();
     });
+    unfoldToPrint(this.#root);
+    pressPicturesByKey(this.#root);
     window.addEventListener("pagehide", keep);
     document.addEventListener("visibilitychange", keep);
     // A reader who moves is where they want to be.
@@ -157,6 +160,7 @@ export class TranscriptPanel {
       ...handlers(this.#needs, () => this.toEnd()),
       ...copies(client.runs, copyText),
       "load-image": (button) => toggleImage(button, imagePage),
+      enlarge,
     });
     this.#root.addEventListener("click", ({ target }) => {
       if (target instanceof Element && target.closest("summary, .earlier")) {

@@ -4,28 +4,67 @@
  * @import { Conversation } from "../../client/conversation.js"
  */
 
+import { icon } from "../dom.js";
+
+/** How long "Copied" stands where it was pressed, in milliseconds. */
+const SAID_MS = 2_000;
+
 /**
  * @param {Conversation} runs
- * @param {(text: string) => void} copyText
+ * @param {(text: string) => Promise<boolean>} copyText was it?
  * @returns {Record<string, (button: HTMLElement) => void>}
  */
 export function copies(runs, copyText) {
+  const texts = textsIn(runs);
+  return Object.fromEntries(
+    Object.entries(texts).map(([action, textOf]) => [
+      action,
+      async (/** @type {HTMLElement} */ button) => {
+        if (await copyText(textOf(button))) sayCopied(button);
+      },
+    ]),
+  );
+}
+
+/**
+ * What was done is said where it was done.
+ * @param {HTMLElement} button
+ */
+export function sayCopied(button) {
+  if (button.classList.contains("is-done")) return;
+  const before = [...button.childNodes];
+  const [drawing] = before;
+  button.classList.add("is-done");
+  button.replaceChildren(
+    ...(drawing instanceof Element ? [icon("icon-check")] : ["Copied"]),
+  );
+  setTimeout(() => {
+    button.classList.remove("is-done");
+    button.replaceChildren(...before);
+  }, SAID_MS);
+}
+
+/**
+ * @param {Conversation} runs
+ * @returns {Record<string, (button: HTMLElement) => string>}
+ */
+function textsIn(runs) {
   /** @param {number} run */
   const stepsOf = (run) => runs.get(run)?.steps ?? [];
   return {
     "copy-code": (button) =>
-      copyText(button.closest("figure")?.querySelector("code")?.textContent ?? ""),
+      button.closest("figure")?.querySelector("code")?.textContent ?? "",
     "copy-step": (button) => {
       const [run, step] = placeOf(button);
-      copyText(stepsOf(run).find((each) => each.step === step)?.content ?? "");
+      return stepsOf(run).find((each) => each.step === step)?.content ?? "";
     },
     "copy-answer": (button) => {
       const steps = stepsOf(placeOf(button)[0]);
       const answers = steps.filter((step) => step.type === "final_answer");
-      copyText(answers.map((step) => step.content).join("\n\n"));
+      return answers.map((step) => step.content).join("\n\n");
     },
-    "link-step": (button) => copyText(linkTo(button.closest("[data-step]"))),
-    "link-run": (button) => copyText(linkTo(button.closest("article"))),
+    "link-step": (button) => linkTo(button.closest("[data-step]")),
+    "link-run": (button) => linkTo(button.closest("article")),
   };
 }
 

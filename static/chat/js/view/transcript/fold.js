@@ -42,6 +42,29 @@ export class Folds {
   }
 }
 
+/** Something else than the reader folds: that is no choice of theirs. */
+let isPrinting = false;
+
+/**
+ * On paper nothing can be unfolded: there all is open.
+ * @param {HTMLElement} root
+ */
+export function unfoldToPrint(root) {
+  /** @type {HTMLDetailsElement[]} */
+  let opened = [];
+  window.addEventListener("beforeprint", () => {
+    isPrinting = true;
+    opened = [...root.querySelectorAll("details")].filter(({ open }) => !open);
+    for (const details of opened) details.open = true;
+  });
+  window.addEventListener("afterprint", () => {
+    for (const details of opened) details.open = false;
+    setTimeout(() => {
+      isPrinting = false; // after what the browser tells of it late
+    });
+  });
+}
+
 /** Something that folds, by the rule or as the reader chose. */
 export class Foldable {
   #folds;
@@ -88,7 +111,7 @@ export class Foldable {
   /** Told of late, and once for several changes: what counts is how it is now. */
   #toggled() {
     const { open } = this.details;
-    if (open === this.#set) return;
+    if (open === this.#set || isPrinting) return;
     this.#set = open;
     this.#folds.choose(this.#id, open);
   }

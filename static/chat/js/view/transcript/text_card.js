@@ -75,6 +75,7 @@ const WINDOW = [
 class Window {
   #element;
   #isFollowing = true;
+  #top = 0;
 
   /** @param {HTMLElement} element */
   constructor(element) {
@@ -98,9 +99,12 @@ class Window {
     }
   }
 
+  /** Going up is the reader's doing; that the end is further down, is not. */
   #look() {
     const { scrollTop, scrollHeight, clientHeight, classList } = this.#element;
-    this.#isFollowing = scrollHeight - scrollTop - clientHeight < NEAR;
+    if (scrollTop < this.#top - 1) this.#isFollowing = false;
+    if (scrollHeight - scrollTop - clientHeight < NEAR) this.#isFollowing = true;
+    this.#top = scrollTop;
     classList.toggle("is-scrolled", scrollTop > 0 && classList.contains("window"));
   }
 }
