@@ -24,6 +24,7 @@ step djlint templates --check --lint
 step npm run --silent lint
 step npm run --silent types
 step npm run --silent vendor -- --check
+step npm run --silent vendor -- --check
 step python manage.py makemigrations --check --dry-run
 step python manage.py check --fail-level WARNING
 step deploy_check
