@@ -191,7 +191,7 @@ def test_fields_are_written_so_large_that_ios_does_not_zoom(screens: Screens) ->
     [
         ("Reconnecting", " in 12 s", "Reconnect now"),
         ("This page is out of date", "", "Reload"),
-        ("There is no such session for you", "", "Reload"),
+        ("There is no such chat for you", "", "New chat"),
     ],
 )
 def test_the_longest_words_about_the_line_leave_room_for_the_title(

@@ -53,13 +53,15 @@ test("a message that waits says what for", () => {
   const item = /** @type {OutboxItem} */ ({ client_id: "a", message: "Hi", at: 0 });
   const view = new PendingView("a");
   /** @param {Partial<OutboxItem>} more @param {string} state */
-  const words = (more, state) => {
-    view.update({ ...item, ...more }, /** @type {any} */ ({ state }));
+  const words = (more, state, isDeleted = false) => {
+    const line = /** @type {any} */ ({ state });
+    view.update({ ...item, ...more }, line, isDeleted);
     return view.element.querySelector(".ask__state")?.textContent;
   };
   assert.equal(words({}, "live"), "Sending…");
   assert.equal(words({}, "waiting"), "Sent when the line is back");
   assert.equal(words({}, "ended"), "Not sent");
+  assert.equal(words({}, "ended", true), "Not sent: the chat was deleted");
   const error = { code: "too_long", message: "It is too long.", retryable: false };
   assert.equal(words({ error }, "live"), "Not sent. It is too long.");
   assert.match(view.element.outerHTML, /Send again/);

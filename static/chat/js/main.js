@@ -89,6 +89,10 @@ const composer = new Composer({ client, storage, drafts, agents: config.agents }
 const transcript = new TranscriptPanel(byId("transcript"), {
   client,
   offer: (text) => composer.offer(text),
+  askElsewhere: (text) => {
+    drafts.beginNew(text, browser.createId());
+    location.assign(config.urls.new_chat);
+  },
   rest: () => composer.rest(),
   copyText,
   imagePage: { url: config.urls.image, csrfToken: browser.api.csrfToken },
@@ -118,7 +122,12 @@ const diagnostics = new DiagnosticsPanel(byId("diagnostics"), {
   copyText,
 });
 
-new ConnectionLine(byId("connection"), { client, clock, loginUrl: config.login_url });
+new ConnectionLine(byId("connection"), {
+  client,
+  clock,
+  loginUrl: config.login_url,
+  newChatUrl: config.urls.new_chat,
+});
 
 const side = sidebar();
 const panel = sidePanel(() => diagnostics.update());
@@ -233,11 +242,24 @@ listenToBrowser(window, client);
 client.connect();
 client.sessions.start();
 
-// What was said in a chat that never got to the server is in no list of chats.
-const [elsewhere] = client.waitingElsewhere;
-if (elsewhere) {
-  toasts.say("A message waits to be sent in another chat.", {
-    label: "Open",
-    act: () => location.assign(`${config.urls.chat}${elsewhere}`),
-  });
+for (const id of client.waitingElsewhere) tellOfWaiting(id);
+
+/**
+ * What was said in a chat that never got to the server is in no list of chats; and where
+ * that chat was deleted, it cannot be opened either.
+ * @param {string} id
+ */
+async function tellOfWaiting(id) {
+  const address = `${config.urls.chat}${id}`;
+  const { status } = await fetch(address, { method: "HEAD" });
+  const bring = () => composer.offer(client.takeFrom(id).join("\n\n"));
+  const open = { label: "Open", act: () => location.assign(address) };
+  const isGone = status === 404;
+  toasts.say(
+    isGone
+      ? "A message was not sent: its chat was deleted."
+      : "A message waits to be sent in another chat.",
+    isGone ? { label: "Bring it here", act: bring } : open,
+    { label: "Discard", act: () => client.takeFrom(id) },
+  );
 }

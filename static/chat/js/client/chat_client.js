@@ -149,6 +149,15 @@ export class ChatClient {
   }
 
   /**
+   * Take back what waits to be sent in another session.
+   * @param {string} sessionId
+   * @returns {string[]} the messages, oldest first
+   */
+  takeFrom(sessionId) {
+    return this.#outbox.takeFrom(sessionId);
+  }
+
+  /**
    * Call `handler` with the data of each `event`; returns what ends that.
    * @param {string} event
    * @param {(data: any) => void} handler
@@ -280,6 +289,11 @@ export class ChatClient {
     const { error: _error, ...again } = item;
     this.#outbox.put(again);
     this.#room.flush();
+  }
+
+  /** Bring back the session itself, after it was deleted. */
+  async restore() {
+    if (await this.sessions.restore(this.sessionId)) this.connect();
   }
 
   /** Ask for runs before those that are here; no-op while such a question is open. */

@@ -116,6 +116,19 @@ export class Outbox {
   }
 
   /**
+   * Take what waits in another session out of the storage; oldest first.
+   * @param {string} sessionId
+   * @returns {string[]} the messages
+   */
+  takeFrom(sessionId) {
+    const keys = this.#storage.keys(`outbox:${sessionId}:`);
+    const items = keys.map((key) => this.#storage.get(key));
+    for (const key of keys) this.#storage.set(key, null);
+    const messages = items.filter((item) => typeof item?.message === "string");
+    return messages.sort((a, b) => a.at - b.at).map(({ message }) => message);
+  }
+
+  /**
    * @param {string} clientId
    * @param {(item: OutboxItem) => OutboxItem} change
    */

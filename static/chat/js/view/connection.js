@@ -9,7 +9,13 @@ import { lineWords } from "../words/line.js";
 import { setText } from "./dom.js";
 
 /** @type {Record<string, string>} */
-const ACTIONS = { now: "Reconnect now", login: "Sign in", reload: "Reload" };
+const ACTIONS = {
+  now: "Reconnect now",
+  login: "Sign in",
+  reload: "Reload",
+  restore: "Restore",
+  new: "New chat",
+};
 
 export class ConnectionLine {
   #root;
@@ -19,6 +25,7 @@ export class ConnectionLine {
   #client;
   #clock;
   #loginUrl;
+  #newChatUrl;
   /** @type {unknown} */
   #timer = null;
 
@@ -28,12 +35,14 @@ export class ConnectionLine {
    * @param {ChatClient} needs.client
    * @param {Clock} needs.clock
    * @param {string} needs.loginUrl
+   * @param {string} needs.newChatUrl
    */
-  constructor(root, { client, clock, loginUrl }) {
+  constructor(root, { client, clock, loginUrl, newChatUrl }) {
     this.#root = root;
     this.#client = client;
     this.#clock = clock;
     this.#loginUrl = loginUrl;
+    this.#newChatUrl = newChatUrl;
     this.#text = /** @type {HTMLElement} */ (root.querySelector("[data-text]"));
     this.#seconds = /** @type {HTMLElement} */ (root.querySelector("[data-seconds]"));
     this.#button = /** @type {HTMLButtonElement} */ (root.querySelector(".btn"));
@@ -47,7 +56,9 @@ export class ConnectionLine {
   update() {
     this.#clock.clearTimeout(this.#timer);
     const line = this.#client.line.get();
-    const { tone, text, seconds, action } = lineWords(line, this.#clock.now());
+    const hasRuns = this.#client.runs.runs.length > 0;
+    const words = lineWords(line, this.#clock.now(), hasRuns);
+    const { tone, text, seconds, action } = words;
     this.#root.dataset.tone = tone;
     setText(this.#text, text);
     setText(this.#seconds, seconds ? ` in ${seconds} s` : "");
@@ -68,6 +79,12 @@ export class ConnectionLine {
         break;
       case "reload":
         location.reload();
+        break;
+      case "restore":
+        this.#client.restore();
+        break;
+      case "new":
+        location.assign(this.#newChatUrl);
         break;
       default:
         this.#client.connect();

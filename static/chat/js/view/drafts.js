@@ -47,6 +47,16 @@ export class Drafts {
     this.#dropOldest();
   }
 
+  /**
+   * Begin the next new chat with this text.
+   * @param {string} text
+   * @param {string} id a new one
+   */
+  beginNew(text, id) {
+    this.#storage.set(`draft:${id}`, { text, at: this.#now() });
+    this.#tabStorage.set(NEW, id);
+  }
+
   /** Something was asked here: it is a new chat no longer. */
   asked() {
     this.#tabStorage.set(NEW, null);

@@ -1,5 +1,5 @@
 /**
- * Short notices at the edge of the page, with one thing to do about them.
+ * Short notices at the edge of the page, with what can be done about them.
  *
  * @import { Offer } from "../types.js"
  * @import { Clock } from "../client/types.js"
@@ -26,11 +26,11 @@ export class Toasts {
 
   /**
    * @param {string} text
-   * @param {Offer} [offer]
+   * @param {...Offer} offers
    */
-  say(text, offer) {
+  say(text, ...offers) {
     const toast = h("div", { class: "toast" }, h("span", {}, text));
-    if (offer) {
+    for (const offer of offers) {
       const press = button(offer.label, "offer", { class: "toast__offer" });
       press.addEventListener("click", () => {
         toast.remove();
@@ -40,8 +40,8 @@ export class Toasts {
     }
     this.#root.append(toast);
     while (this.#root.children.length > MOST) this.#root.firstChild?.remove();
-    if (offer?.isFocused) toast.querySelector("button")?.focus();
-    this.#fade(toast, offer ? OFFER_MS : STAY_MS);
+    if (offers[0]?.isFocused) toast.querySelector("button")?.focus();
+    this.#fade(toast, offers.length > 0 ? OFFER_MS : STAY_MS);
   }
 
   /**

@@ -11,7 +11,7 @@ import { CLOSE } from "../client/protocol.js";
  * @property {"live" | "wait" | "off"} tone
  * @property {string} text
  * @property {number} [seconds] until the next attempt
- * @property {"now" | "login" | "reload"} [action]
+ * @property {"now" | "login" | "reload" | "restore" | "new"} [action]
  */
 
 /** @type {Record<number, LineWords>} */
@@ -19,8 +19,8 @@ const ENDED = {
   [CLOSE.notSignedIn]: { tone: "off", text: "Signed out", action: "login" },
   [CLOSE.noSuchSession]: {
     tone: "off",
-    text: "There is no such session for you",
-    action: "reload",
+    text: "There is no such chat for you",
+    action: "new",
   },
   [CLOSE.forbidden]: { tone: "off", text: "Not allowed here" },
   [CLOSE.notThisProtocol]: {
@@ -31,11 +31,24 @@ const ENDED = {
 };
 
 /**
+ * Was the chat deleted? It was this person's: they have seen something of it.
+ * @param {Line} line
+ * @param {boolean} hasRuns
+ */
+export function isDeleted({ state, code }, hasRuns) {
+  return state === "ended" && code === CLOSE.noSuchSession && hasRuns;
+}
+
+/**
  * @param {Line} line
  * @param {number} now clock milliseconds
+ * @param {boolean} hasRuns
  * @returns {LineWords}
  */
-export function lineWords(line, now) {
+export function lineWords(line, now, hasRuns) {
+  if (isDeleted(line, hasRuns)) {
+    return { tone: "off", text: "This chat was deleted", action: "restore" };
+  }
   switch (line.state) {
     case "live":
       return { tone: "live", text: "Live" };

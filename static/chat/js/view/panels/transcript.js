@@ -8,6 +8,7 @@
  * @import { Context } from "../transcript/card.js"
  */
 
+import { isDeleted } from "../../words/line.js";
 import { delegate, setChildren } from "../dom.js";
 import { Follow } from "../follow.js";
 import { showMoreRows } from "../markdown/table.js";
@@ -29,6 +30,7 @@ const SLICE_MS = 10;
  * @typedef {object} Needs
  * @property {ChatClient} client
  * @property {(text: string) => void} offer puts a text that was taken back into the composer
+ * @property {(text: string) => void} askElsewhere takes a text to a new chat
  * @property {() => void} rest takes the focus where it would be lost
  * @property {(text: string) => Promise<boolean>} copyText was it?
  * @property {ImagePage} imagePage
@@ -178,7 +180,7 @@ export class TranscriptPanel {
       .filter((item) => !client.runs.findByClientId(item.client_id));
     const pending = waiting.map((item) => {
       const view = this.#pendingOf(item);
-      view.update(item, line);
+      view.update(item, line, isDeleted(line, client.runs.runs.length > 0));
       return view.element;
     });
     const runs = client.runs.runs.flatMap(({ run }) => this.#elementOf(run) ?? []);
@@ -242,7 +244,7 @@ export class TranscriptPanel {
  * @param {() => void} toEnd
  * @returns {Record<string, (button: HTMLElement) => void>}
  */
-function handlers({ client, offer, rest }, toEnd) {
+function handlers({ client, offer, askElsewhere, rest }, toEnd) {
   return {
     edit: (button) => offer(client.edit(runOf(button))),
     retry: (button) => client.retry(runOf(button)) && toEnd(),
@@ -251,6 +253,7 @@ function handlers({ client, offer, rest }, toEnd) {
       client.resend(clientIdOf(button));
       rest(); // the button is about to go
     },
+    "ask-elsewhere": (button) => askElsewhere(client.withdraw(clientIdOf(button))),
     "withdraw-message": (button) => offer(client.withdraw(clientIdOf(button))),
     earlier: (button) => {
       const steps = button.closest(".steps");

@@ -13,9 +13,11 @@ const CONNECTED = new Set(["joining", "live", "doubt"]);
 export class PendingView {
   #state = new WaitState();
   #again = button("Send again", "resend");
+  #elsewhere = button("Ask in a new chat", "ask-elsewhere");
   #question = new Question(
     this.#state.element,
     this.#again,
+    this.#elsewhere,
     button("Cancel", "withdraw-message"),
   );
 
@@ -32,10 +34,14 @@ export class PendingView {
   /**
    * @param {OutboxItem} item
    * @param {Line} line
+   * @param {boolean} isDeleted the chat is no more
    */
-  update(item, line) {
+  update(item, line, isDeleted) {
     this.#question.show("Message not sent yet", item.message);
-    this.#state.show(wordsFor(item, line));
+    this.#state.show(
+      isDeleted ? "Not sent: the chat was deleted" : wordsFor(item, line),
+    );
+    this.#elsewhere.hidden = !isDeleted;
     const isRefused = item.error !== undefined;
     this.#question.element.classList.toggle("ask--refused", isRefused);
     this.#again.hidden = !isRefused;
