@@ -67,6 +67,7 @@ class Runtime:
         self.hub = Hub(
             self.feeds, on_nudge=self._look_at, on_recover=self._left_behind.set
         )
+        self.feeds.transport = self.hub
         self.journal = Journal(self.hub.publish)
         self.scheduler = Scheduler(self.hub, self.journal, self._left_behind.set)
         self.verbs = Verbs(self.hub, self.feeds, self.scheduler)

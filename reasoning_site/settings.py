@@ -132,7 +132,7 @@ REDIS_HOST = env.redis_host("REDIS_URL")
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {}
 if REDIS_HOST:
     CHANNEL_LAYERS["default"] = {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "BACKEND": "chat.live.layer.SiteChannelLayer",
         # Redis' pub/sub knows no database numbers: sites go by their keys.
         "CONFIG": {"hosts": [REDIS_HOST], "prefix": f"reasoning-site-{_SITE}-"},
     }
@@ -216,6 +216,8 @@ LOGGING: dict[str, Any] = {
         "django.security.DisallowedHost": {"filters": ["without_traceback"]},
         # One line for every request, static files too, is for development only.
         "django.channels.server": {"level": "INFO" if DEBUG else "WARNING"},
+        # A traceback a second while Redis is away; the hub says so, once.
+        "channels_redis": {"level": "CRITICAL"},
         # These write whole requests, addresses with keys among them.
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Final, assert_never
+from typing import Any, Final, Protocol, assert_never
 from uuid import UUID
 
 from chat import metrics, store
@@ -33,11 +33,23 @@ RETRY_DELAY: Final = 1.0  # seconds, while the database is away
 SINCE_MARGIN: Final = timedelta(seconds=60)
 
 
+class Transport(Protocol):
+    """Where frames of other processes come from."""
+
+    async def join(self, session_id: UUID) -> None:
+        """Have the session's frames come, from now on."""
+
+    def leave(self, session_id: UUID) -> None:
+        """Have them come no more."""
+
+
 class Watched:
     """A feed that somebody wants, and the one task that reads for it."""
 
-    def __init__(self, session_id: UUID) -> None:
+    def __init__(self, session_id: UUID, transport: Transport | None) -> None:
         self.feed = Feed(session_id, self._read_on)
+        self._transport = transport
+        self._has_joined = transport is None
         self.users = 0
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -54,6 +66,8 @@ class Watched:
         """Nobody wants it any more."""
         if self._task is not None:
             self._task.cancel()
+        if self._transport is not None:
+            self._transport.leave(self.feed.session_id)
 
     def _read_on(self) -> None:
         if self._task is None and self.users:
@@ -61,6 +75,10 @@ class Watched:
 
     async def _read(self) -> None:
         feed = self.feed
+        if self._transport is not None and not self._has_joined:
+            # Before anything is read: so nothing can come in between.
+            await self._transport.join(feed.session_id)
+            self._has_joined = True
         while (read := feed.next_read()) is not None:
             metrics.LOG_READS.inc()
             try:
@@ -100,6 +118,7 @@ class Feeds:
     """The sessions that are watched in this process, by id."""
 
     def __init__(self) -> None:
+        self.transport: Transport | None = None
         self._watched: dict[UUID, Watched] = {}
         self._checked = asyncio.get_running_loop().time()
 
@@ -108,7 +127,7 @@ class Feeds:
         """The session's feed, which is kept as long as somebody watches."""
         watched = self._watched.get(session_id)
         if watched is None:
-            watched = self._watched[session_id] = Watched(session_id)
+            watched = self._watched[session_id] = Watched(session_id, self.transport)
         watched.users += 1
         try:
             yield watched
