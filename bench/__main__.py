@@ -12,7 +12,7 @@ import argparse
 
 import uvloop
 
-from bench import processes, tokens
+from bench import processes, tokens, viewers
 from bench.harness import house
 
 PARTS = {
@@ -21,6 +21,9 @@ PARTS = {
     "ramp": tokens.ramp,
     "two": processes.two,
     "idle": processes.idle,
+    "viewers": viewers.watching,
+    "back": viewers.coming_back,
+    "soak": viewers.soak,
 }
 
 
@@ -32,10 +35,10 @@ async def run(parts: list[str]) -> None:
 
 
 def main() -> None:
-    """Read which parts are wanted; all where none is named."""
+    """Read which parts are wanted; most where none is named."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
-    wanted = parser.parse_args().parts or list(PARTS)
+    wanted = parser.parse_args().parts or [part for part in PARTS if part != "soak"]
     if unknown := set(wanted) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     uvloop.run(run(wanted))

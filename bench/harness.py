@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Final, cast
 from uuid import uuid4
@@ -74,6 +75,14 @@ class House:
         self.postgres = stack.enter_context(Postgres())
         self._databases = Databases(folder, lambda: self.postgres)
 
+    @cached_property
+    def static_root(self) -> Path:
+        """The page's files, collected."""
+        root = self._folder / "static"
+        site = Site(self._folder, STATIC_ROOT=str(root))
+        site.manage("collectstatic", "--no-input", "--verbosity", "0")
+        return root
+
     def database(self, vendor: str) -> str:
         """The URL of a fresh database, `sqlite` or `postgresql`."""
         return self._databases.new(vendor)
@@ -125,8 +134,9 @@ class Tokens:
 class Socket(asyncio.Protocol):
     """One open socket that asks, and watches what comes."""
 
-    def __init__(self, session: str, tokens: Tokens | None) -> None:
+    def __init__(self, session: str, tokens: Tokens | None, cookie: str) -> None:
         self._session = session
+        self._cookie = cookie
         self._tokens = tokens
         self._buffer = bytearray()
         self._opened = False
@@ -135,6 +145,8 @@ class Socket(asyncio.Protocol):
         self.first = asyncio.get_running_loop().create_future()
         self.begun = 0.0  # when it asked
         self.frames = 0
+        self.last = b""  # frame
+        self.newest = 0  # stamp
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Shake hands."""
@@ -144,6 +156,7 @@ class Socket(asyncio.Protocol):
             f"GET /ws/chat/{self._session} HTTP/1.1\r\n"
             f"Host: {host[0]}:{host[1]}\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            f"Cookie: {self._cookie}\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
         )
 
@@ -179,9 +192,11 @@ class Socket(asyncio.Protocol):
         if opcode != TEXT:
             return
         self.frames += 1
+        self.last = payload
         stamps = STAMP.findall(payload)
         if stamps:
             now = time.monotonic_ns() // 1000
+            self.newest = int(stamps[-1])
             if not self.first.done():
                 self.first.set_result(time.monotonic() - self.begun)
             if self._tokens is not None:
@@ -205,6 +220,10 @@ class Socket(asyncio.Protocol):
         self.begun = time.monotonic()
         self.send("chat", {"message": prompt, "client_id": uuid4().hex})
 
+    def abort(self) -> None:
+        """Be gone without a word."""
+        self._transport.abort()
+
     def close(self) -> None:
         """Hang up."""
         self._transport.close()
@@ -217,15 +236,20 @@ class Socket(asyncio.Protocol):
 
 
 async def connect(
-    port: int, tokens: Tokens | None = None, *, session: str = ""
+    port: int,
+    tokens: Tokens | None = None,
+    *,
+    session: str = "",
+    cookie: str = "",
+    seen: dict[str, list[int]] | None = None,
 ) -> Socket:
     """A socket in log mode, to a session of its own unless one is named."""
     loop = asyncio.get_running_loop()
     _, socket = await loop.create_connection(
-        lambda: Socket(session or str(uuid4()), tokens), "127.0.0.1", port
+        lambda: Socket(session or str(uuid4()), tokens, cookie), "127.0.0.1", port
     )
     await socket.ready
-    socket.send("subscribe", {"protocol": 2})
+    socket.send("subscribe", {"protocol": 2, "seen": seen or {}})
     return socket
 
 

@@ -34,8 +34,10 @@ from chat.wire.transcript import digest, fold, view
 from tests.rows import (
     GUEST,
     IN_THREADS,
+    answer,
     ask,
     bury_process_of,
+    finish,
     log_of,
     queued_run,
     running_run,
@@ -154,3 +156,43 @@ def test_latest_runs_come_oldest_first_in_pages() -> None:
         assert store.latest_runs(session_id, 3, before=before) == ([], False)
     runs, _ = store.latest_runs(session_id, 3, before=10**30)
     assert [run.run for run in runs] == [3, 4, 5]
+
+
+def test_rows_for_a_snapshot_hold_what_is_finished_and_where_the_rest_stands() -> None:
+    session_id = uuid4()
+    assert store.snapshot_rows(session_id, {}) == store.Rows(store.Standing(None))
+    for _ in range(3):
+        finish(running_run(session_id))
+    running_run(session_id)
+    rows = store.snapshot_rows(session_id, {1: (1, 3), 2: 2, 3: (9, 3), 4: 1, 99: 1})
+    assert rows.standing.newest == 4
+    assert [run.number for run in rows.standing.runs] == [4]
+    assert {number: seq for number, (seq, _) in rows.held.items()} == {1: 3, 2: 2, 4: 1}
+    assert [run.run for run in rows.runs] == [3]
+    assert rows.earlier is False
+    for nonsense in ({10**30: 1}, {-1: 1}, {1: 10**30}, {1: (1, -1)}):
+        rows = store.snapshot_rows(session_id, nonsense)
+        assert [run.run for run in rows.runs] == [1, 2, 3]
+
+
+def test_standing_is_of_open_runs_and_of_those_that_began_since() -> None:
+    session_id = uuid4()
+    for _ in range(3):
+        finish(running_run(session_id))
+    ask(session_id)
+    assert [run.number for run in store.standing(session_id).runs] == [4]
+    assert [run.number for run in store.standing(session_id, 1).runs] == [2, 3, 4]
+    assert store.standing(session_id).newest == 4
+
+
+def test_rows_of_a_run_hold_its_steps_finished_since() -> None:
+    run = running_run()
+    answer(run, "Hello")
+    rows = store.run_rows(run.session_id, 1, 0)
+    assert rows is not None
+    assert [step.content for _, step in rows.steps] == ["Hello"]
+    ((seq, _),) = rows.steps
+    again = store.run_rows(run.session_id, 1, seq)
+    assert again is not None
+    assert again.steps == []
+    assert store.run_rows(run.session_id, 2, 0) is None
