@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning as Doubt, register
 from django.db import DatabaseError
 
+from chat import store
 from chat.agents import registry
 from chat.work.leases import is_behind_a_pooler
 
@@ -88,6 +89,29 @@ def machines_share_a_database() -> Iterator[CheckMessage]:
             hint="Set DATABASE_URL to PostgreSQL, or use a Redis on this machine.",
             id="chat.W001",
         )
+
+
+def somebody_works(
+    app_configs: Sequence[AppConfig] | None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """Where processes serve pages only, others must run the agents."""
+    if settings.ROLE != "web":
+        return []
+    try:
+        if store.load().processes:
+            return []
+    except DatabaseError:
+        return []  # it may be another machine's, or not be there yet
+    return [
+        Doubt(
+            "ROLE is web, and no process runs agents: messages would wait for ever.",
+            hint="Start `python manage.py work` somewhere, or leave ROLE unset.",
+            id="chat.W007",
+        )
+    ]
+
+
+register(somebody_works, Tags.compatibility, deploy=True)
 
 
 @site_check

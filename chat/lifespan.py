@@ -42,6 +42,23 @@ async def application(
             return
 
 
+async def work() -> None:
+    """Run agents without a server, until the process is told to end."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(ended.set)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    runtime.current("worker")
+    follow_signals()
+    logger.info("working")
+    await ended.wait()
+    await runtime.close()
+
+
 def follow_signals(*, twice: bool = True) -> None:
     """Begin to drain as soon as the process is told to end; at once on a second Ctrl-C.
 

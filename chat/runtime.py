@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final, Protocol
+from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -52,7 +53,7 @@ class Socket(Protocol):
 class Runtime:
     """The parts of one process, wired together. Made on the running event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, role: str) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = Limits()
         self.draining = False
@@ -65,11 +66,15 @@ class Runtime:
         self._left_behind = asyncio.Event()  # another process has handed runs over
         self.feeds = Feeds()
         self.hub = Hub(
-            self.feeds, on_nudge=self._look_at, on_recover=self._left_behind.set
+            self.feeds,
+            on_nudge=self._look_at,
+            on_recover=self._left_behind.set,
+            on_call=self._on_call,
+            on_started=self._on_started,
         )
         self.feeds.transport = self.hub
         self.journal = Journal(self.hub.publish)
-        self.scheduler = Scheduler(self.hub, self.journal, self._left_behind.set)
+        self.scheduler = Scheduler(self.hub, self.journal, self._left_behind.set, role)
         self.verbs = Verbs(self.hub, self.feeds, self.scheduler)
         beat = settings.HEARTBEAT_SECONDS
         self._watches = [
@@ -154,6 +159,12 @@ class Runtime:
             self.hub.end(session_id)
         self.scheduler.give_up_everywhere(erased.run_ids)
 
+    def _on_call(self, session_id: UUID) -> None:
+        self.scheduler.on_called(session_id)
+
+    def _on_started(self, session_id: UUID) -> None:
+        self.scheduler.on_started(session_id)
+
     def _look_at(self, run_ids: list[int]) -> None:
         self.scheduler.look_at(run_ids)
 
@@ -233,11 +244,14 @@ async def _within(seconds: float, what: str, closing: Awaitable[object]) -> None
 _runtime: Runtime | None = None
 
 
-def current() -> Runtime:
-    """The runtime of this process; the first caller starts it on its event loop."""
+def current(role: str | None = None) -> Runtime:
+    """The runtime of this process; the first caller starts it on its event loop.
+
+    `role`: of the process, where it is not what the settings say.
+    """
     global _runtime  # noqa: PLW0603  (one per process)
     if _runtime is None or _runtime.loop.is_closed():
-        _runtime = Runtime()
+        _runtime = Runtime(role or settings.ROLE)
     return _runtime
 
 

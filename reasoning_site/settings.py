@@ -63,6 +63,8 @@ MAX_EVENTS_PER_RUN = env.whole("MAX_EVENTS_PER_RUN", 200_000, at_least=100)
 MAX_ANSWER_BYTES = env.whole("MAX_ANSWER_BYTES", 4 * 2**20, at_least=1024)
 OUTBOX_BYTES = env.whole("OUTBOX_BYTES", 2**20, at_least=1024)
 
+ROLE = env.choice("ROLE", "both", ("both", "web", "worker"))
+
 # ------------------------------------------------------------------ the beat
 
 HEARTBEAT_SECONDS = env.seconds("HEARTBEAT_SECONDS", 3)

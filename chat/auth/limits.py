@@ -104,7 +104,7 @@ class Limits:
 
 def guests_share(places: int) -> int:
     """How many of these places guests may take; the others are for who signs in."""
-    return max(1, places * 3 // 4)
+    return places - places // 4
 
 
 def _too_fast(why: str, wait: float) -> ProtocolError:

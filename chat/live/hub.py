@@ -55,7 +55,8 @@ class Hub:
     """The way to this process's listener and to those of the other processes.
 
     `on_nudge` is told the ids of runs that were, maybe, stopped elsewhere; `on_recover`
-    that another process has left runs behind.
+    that another process has left runs behind; `on_call` of a session where something
+    waits that the other has no slot for, `on_started` that it waits no more.
     """
 
     def __init__(
@@ -63,12 +64,16 @@ class Hub:
         listener: Listener,
         on_nudge: Callable[[list[int]], None],
         on_recover: Callable[[], None],
+        on_call: Callable[[UUID], None],
+        on_started: Callable[[UUID], None],
         layer: BaseChannelLayer | None = None,
     ) -> None:
         """`layer`: by default the configured one; without any there is one process."""
         self._listener = listener
         self._on_nudge = on_nudge
         self._on_recover = on_recover
+        self._on_call = on_call
+        self._on_started = on_started
         self._me = uuid4().hex
         self._layer = layer or get_channel_layer()
         self._is_away = False
@@ -154,6 +159,14 @@ class Hub:
     def call_recover(self) -> None:
         """Tell the other processes that there are runs to take over now."""
         self._enqueue(0, CONTROL, {"recover": True})
+
+    def call_start(self, session_id: UUID) -> None:
+        """Have a process with a free slot start what waits in the session."""
+        self._enqueue(0, CONTROL, {"start": session_id.hex})
+
+    def tell_started(self, session_id: UUID) -> None:
+        """Tell the others who heard the same call that they need not."""
+        self._enqueue(0, CONTROL, {"started": session_id.hex})
 
     @property
     def state(self) -> str:
@@ -260,6 +273,10 @@ class Hub:
             self._listener.end(UUID(message["of"]))
         elif "recover" in message:
             self._on_recover()
+        elif "start" in message:
+            self._on_call(UUID(message["start"]))
+        elif "started" in message:
+            self._on_started(UUID(message["started"]))
         elif "nudge" in message:
             self._on_nudge([int(run_id) for run_id in message["nudge"]])
 

@@ -242,7 +242,9 @@ def _create_run(
         run.number,
         written[0],
         session.title if run.number == 1 else None,
-        Claimed(run, [], "", 0, written[1]) if claimant else None,
+        Claimed(run, [], "", 0, written[1], is_guest=runs.is_guest)
+        if claimant
+        else None,
     )
 
 

@@ -43,6 +43,7 @@ class Claimant(Struct, frozen=True):
 
     process: int
     max_per_owner: int  # runs at a time in all sessions of one owner
+    for_guests: bool = True  # whether guests may have the slot too
 
 
 class Claimed(Struct, frozen=True):
@@ -53,6 +54,7 @@ class Claimed(Struct, frozen=True):
     lost_call: str  # says that a call may have been made and forgotten, or ""
     next_step: int  # the first step number that no event has used
     written: Committed
+    is_guest: bool = False  # whose run it is
     memory: Memory | None = None  # None: the database went away before it was read
 
 
@@ -63,6 +65,7 @@ class Runs(Struct, frozen=True):
     queued: int
     running: int
     owners: int  # running, in all sessions of the session's owner
+    is_guest: bool  # who that is
     known: tuple[int, int] | None = None  # id and number of the message, if it is there
 
 
@@ -75,6 +78,7 @@ SELECT
   (SELECT COUNT(*) FROM chat_run r JOIN chat_session o ON o.id = r.session_id
    WHERE r.status = 'running' AND o.guest_key = s.guest_key
    AND o.owner_id {same} s.owner_id),
+  s.owner_id IS NULL,
   (SELECT id FROM chat_run WHERE session_id = s.id AND client_id = %s),
   (SELECT number FROM chat_run WHERE session_id = s.id AND client_id = %s)
 FROM chat_session s WHERE s.id = %s
@@ -102,14 +106,15 @@ WHERE id = %s
 def runs_of(session_id: UUID, client_id: str | None = None) -> Runs:
     """The runs of a session that the transaction has locked, and that message's."""
     (row,) = fetch(_RUNS, client_id, client_id, session_id)
-    last, queued, running, owners, run_id, number = row
+    last, queued, running, owners, is_guest, run_id, number = row
     known = None if run_id is None else (run_id, number)
-    return Runs(last, queued, running, owners, known)
+    return Runs(last, queued, running, owners, bool(is_guest), known)
 
 
 def is_turn(runs: Runs, claimant: Claimant) -> bool:
     """Whether one more run may start: one at a time, and so many per owner."""
-    return not runs.running and runs.owners < claimant.max_per_owner
+    is_welcome = claimant.for_guests or not runs.is_guest
+    return is_welcome and not runs.running and runs.owners < claimant.max_per_owner
 
 
 def run_started(run: Run, timestamp: float) -> RunStarted:
@@ -144,7 +149,7 @@ def start_next(session_id: UUID, claimant: Claimant) -> Claimed | None:
             return None
         run = _next(session_id)
         written = _claim(run, claimant.process, Closing(run))
-    return remembering(Claimed(run, [], "", 0, written))
+    return remembering(Claimed(run, [], "", 0, written, is_guest=runs.is_guest))
 
 
 def _next(session_id: UUID) -> Run:
@@ -236,7 +241,9 @@ def abandoned(limit: int) -> list[Abandoned]:
     return [Abandoned(*row) for row in left[:limit]]
 
 
-def waiting_sessions(limit: int, max_per_owner: int) -> list[UUID]:
+def waiting_sessions(
+    limit: int, max_per_owner: int, *, for_guests: bool = True
+) -> list[UUID]:
     """Sessions where a run's turn has come, oldest first: see `start_next`."""
     running = Run.objects.filter(status=Run.Status.RUNNING)
     busy = (
@@ -245,6 +252,8 @@ def waiting_sessions(limit: int, max_per_owner: int) -> list[UUID]:
         .filter(runs__gte=max_per_owner)
     )
     queued = Run.objects.filter(status=Run.Status.QUEUED, session__deleted_at=None)
+    if not for_guests:
+        queued = queued.exclude(session__owner=None)
     for owner_id, guest_key, _ in busy:
         queued = queued.exclude(
             session__owner_id=owner_id, session__guest_key=guest_key

@@ -59,6 +59,7 @@ class Driver:
 
     def __init__(self, claimed: Claimed, journal: Journal) -> None:
         self.run = claimed.run
+        self.is_guest = claimed.is_guest
         self._claimed = claimed
         self._journal = journal
         self._recorder: Recorder | None = None

@@ -73,7 +73,8 @@ class Lease:
         on_undriven: Callable[[frozenset[int]], None],
         on_renewed: Callable[[], None],
         on_abandoned: Callable[[], None],
-        role: str = "both",
+        role: str,
+        slots: int,
     ) -> None:
         self.process_id: int | None = None  # None until there is a row
         self.is_alone = True  # as of the last look
@@ -83,6 +84,7 @@ class Lease:
         self._on_renewed = on_renewed
         self._on_abandoned = on_abandoned
         self._role = role
+        self._slots = slots
         self._name = f"{socket.gethostname()[:48]}:{os.getpid()}"
         self._loop = asyncio.get_running_loop()
         self._takeover = timedelta(seconds=settings.TAKEOVER_SECONDS)
@@ -227,7 +229,7 @@ class Lease:
         # The lock first, for all that others see: a row without one would be a corpse.
         with transaction.atomic():
             process_id = processes.register(
-                self._name, self._role, settings.VERSION, settings.MAX_RUNS
+                self._name, self._role, settings.VERSION, self._slots
             )
             self._hold.take(process_id)
         now = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +16,7 @@ from django.db import DatabaseError
 
 from chat import metrics, store
 from chat.agents import registry
+from chat.auth.limits import guests_share
 from chat.live.hub import Hub
 from chat.log.journal import Journal
 from chat.store import Abandoned, Claimant, Claimed, processes
@@ -26,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+CALL_JITTER: Final = 0.02  # seconds: so that not all answer a call at once
 CLAIMS_AT_ONCE: Final = 8  # between two looks at what others have left
 
 
@@ -33,9 +36,15 @@ class Scheduler:
     """Claims runs for this process while it has slots, and drives them."""
 
     def __init__(
-        self, hub: Hub, journal: Journal, on_abandoned: Callable[[], None]
+        self,
+        hub: Hub,
+        journal: Journal,
+        on_abandoned: Callable[[], None],
+        role: str = "both",
     ) -> None:
         """`on_abandoned` is told when there may be something to `recover`."""
+        self._slots = 0 if role == "web" else settings.MAX_RUNS
+        self._called: set[UUID] = set()  # what another process could not start
         self._hub = hub
         self._journal = journal
         self._on_abandoned = on_abandoned
@@ -49,18 +58,28 @@ class Scheduler:
             on_undriven=self._disown,
             on_renewed=self._renewed,
             on_abandoned=on_abandoned,
+            role=role,
+            slots=self._slots,
         )
 
     @contextmanager
-    def slot(self) -> Iterator[Claimant | None]:
+    def slot(self, *, is_guest: bool = False) -> Iterator[Claimant | None]:
         """Hold a slot, for a run that may be claimed; None where none is free."""
         process_id = self.lease.process_id
-        if process_id is None or not self._free_slots:
+        for_guests = self._has_guest_slot
+        if (
+            process_id is None
+            or not self._free_slots
+            # Not even for the time of asking: somebody else may have it.
+            or (is_guest and not for_guests)
+        ):
             yield None
             return
         self._claiming += 1
         try:
-            yield Claimant(process_id, settings.MAX_RUNS_PER_USER)
+            yield Claimant(
+                process_id, settings.MAX_RUNS_PER_USER, for_guests=for_guests
+            )
         finally:
             self._claiming -= 1
 
@@ -70,9 +89,22 @@ class Scheduler:
         self._keep(task)
         return await asyncio.shield(task)
 
-    def wake(self, session_id: UUID) -> None:
-        """Start what waits in the session, if its turn has come."""
-        self._spawn(self._start_next(session_id))
+    def wake(self, session_id: UUID, *, is_guest: bool) -> None:
+        """Start what waits in the session, here or elsewhere, if its turn has come."""
+        if self._free_slots and (self._has_guest_slot or not is_guest):
+            self._spawn(self._start_next(session_id))
+        else:
+            self._hub.call_start(session_id)
+
+    def on_called(self, session_id: UUID) -> None:
+        """Start what waits in the session, which another process has no slot for."""
+        if self._free_slots:
+            self._called.add(session_id)
+            self._spawn(self._start_called(session_id))
+
+    def on_started(self, session_id: UUID) -> None:
+        """Another process has heard the same call sooner."""
+        self._called.discard(session_id)
 
     def give_up(self, run_ids: Iterable[int]) -> None:
         """Stop driving these runs, if this process does: they are not its any more."""
@@ -135,7 +167,13 @@ class Scheduler:
     def _free_slots(self) -> int:
         if self._closing or self.lease.process_id is None:
             return 0
-        return max(0, settings.MAX_RUNS - len(self._drivers) - self._claiming)
+        return max(0, self._slots - len(self._drivers) - self._claiming)
+
+    @property
+    def _has_guest_slot(self) -> bool:
+        """Whether guests may have one more: some slots are for who has signed in."""
+        guests = sum(driver.is_guest for driver in self._drivers.values())
+        return guests + self._claiming < guests_share(self._slots)
 
     async def _take_over_some(self) -> bool:
         """Take over some abandoned runs. Returns True if there may be more."""
@@ -153,7 +191,9 @@ class Scheduler:
     async def _start_some(self) -> bool:
         """Start some waiting runs. Returns True if there may be more."""
         waiting = await urgent(
-            store.waiting_sessions, CLAIMS_AT_ONCE, settings.MAX_RUNS_PER_USER
+            partial(store.waiting_sessions, for_guests=self._has_guest_slot),
+            CLAIMS_AT_ONCE,
+            settings.MAX_RUNS_PER_USER,
         )
         started = [await self._start_next(session_id) for session_id in waiting]
         return any(started) and len(waiting) == CLAIMS_AT_ONCE
@@ -168,6 +208,16 @@ class Scheduler:
         except DatabaseError as error:
             logger.warning("could not start the next run, will try again: %s", error)
             return False
+
+    async def _start_called(self, session_id: UUID) -> None:
+        """As `_start_next`; who has more to do lets others go first."""
+        busy = len(self._drivers) / self._slots
+        await asyncio.sleep(CALL_JITTER * (busy + random.random()))  # noqa: S311
+        if session_id not in self._called:
+            return
+        self._called.discard(session_id)
+        if await self._start_next(session_id):
+            self._hub.tell_started(session_id)
 
     async def _claim(self, claim: Callable[[Claimant], Claimed | None]) -> bool:
         """Claim a run and drive it, if there is a slot. Returns True if it was."""

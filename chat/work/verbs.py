@@ -64,7 +64,7 @@ class Verbs:
         stopped = await urgent(store.stop, session_id, who, number, seen)
         self._hub.publish([(stopped.written.session_id, stopped.written.frame)])
         self._scheduler.give_up_everywhere([stopped.run_id])
-        self._scheduler.wake(session_id)
+        self._scheduler.wake(session_id, is_guest=who.user_id is None)
 
     async def _begin(
         self,
@@ -77,7 +77,7 @@ class Verbs:
 
         `agent_name` is asked where the session begins with this.
         """
-        with self._scheduler.slot() as claimant:
+        with self._scheduler.slot(is_guest=who.user_id is None) as claimant:
             asked = await db(store_run, claimant=claimant)
         if asked.written is None:
             return asked
@@ -90,7 +90,7 @@ class Verbs:
         if asked.claimed is not None:
             self._scheduler.drive(asked.claimed)
         else:
-            self._scheduler.wake(session_id)
+            self._scheduler.wake(session_id, is_guest=who.user_id is None)
         return asked
 
 

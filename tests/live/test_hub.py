@@ -29,9 +29,18 @@ class Heard:
         self.changes: list[Mapping[str, Any]] = []
         self.ended: list[UUID] = []
         self.nudges: list[list[int]] = []
+        self.called: list[UUID] = []
+        self.started: list[UUID] = []
         self.recovers = 0
         self.layer = layer
-        self.hub = Hub(self, self.nudges.append, self._recover, layer)
+        self.hub = Hub(
+            self,
+            self.nudges.append,
+            self._recover,
+            self.called.append,
+            self.started.append,
+            layer,
+        )
 
     def deliver(self, session_id: UUID, frame: Frame) -> None:
         self.frames.append((session_id, frame.text))
@@ -143,12 +152,15 @@ async def test_changes_ends_and_nudges_are_told(start: Start) -> None:
     one.hub.announce(session_id, {"title": "Ünï"})
     one.hub.end(session_id)
     one.hub.nudge([7, 8])
+    one.hub.call_start(session_id)
+    one.hub.tell_started(session_id)
     one.hub.call_recover()
     await until(lambda: two.recovers)
     await until(lambda: two.ended)
     assert two.changes == one.changes == [{"title": "Ünï"}]
     assert two.ended == one.ended == [session_id]
     assert two.nudges == [[7, 8]]
+    assert two.called == two.started == [session_id]
     assert (one.nudges, one.recovers) == ([], 0)
 
 

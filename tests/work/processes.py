@@ -133,11 +133,23 @@ class Process:
     def __init__(self) -> None:
         self._changed = asyncio.Event()
         self.feeds = WatchedFeeds()
-        self.hub = Hub(self.feeds, self._look_at, self._changed.set)
+        self.hub = Hub(
+            self.feeds,
+            self._look_at,
+            self._changed.set,
+            self._on_call,
+            self._on_started,
+        )
         self.journal = Journal(self.hub.publish)
         self.scheduler = Scheduler(self.hub, self.journal, self._changed.set)
         self.verbs = Verbs(self.hub, self.feeds, self.scheduler)
         self._gone = False
+
+    def _on_call(self, session_id: UUID) -> None:
+        self.scheduler.on_called(session_id)
+
+    def _on_started(self, session_id: UUID) -> None:
+        self.scheduler.on_started(session_id)
 
     def _look_at(self, run_ids: list[int]) -> None:
         self.scheduler.look_at(run_ids)

@@ -10,13 +10,15 @@ from functools import partial
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import User
 from pytest_django import Settings
 
 from chat import store
 from chat.agents.base import AgentEvent, Part, RunEnded
 from chat.models import Run
+from chat.store import Identity
 from chat.store.database import db, urgent
-from chat.wire.protocol import encode
+from chat.wire.protocol import Chat, encode
 from chat.wire.transcript import fold, view
 from chat.work.driver import MAX_TAKEOVERS
 from chat.work.scheduler import CLAIMS_AT_ONCE
@@ -206,3 +208,24 @@ async def test_many_readers_hold_up_neither_stop_nor_recovery(
             assert (await urgent(Run.objects.get, id=lost.run.pk)).epoch == 2
             await here.verbs.stop(session_id, GUEST, None, None)
             await here.scheduler.hand_over()
+
+
+async def test_guests_leave_some_slots_to_those_who_have_signed_in(
+    use: Use, settings: Settings
+) -> None:
+    settings.MAX_RUNS = 4
+    use(stuck)
+    ada = await db(User.objects.create_user, "ada")
+    async with process() as here:
+        guests = [uuid4() for _ in range(5)]
+        for number, session_id in enumerate(guests):
+            who = Identity(None, f"guest-{number}")
+            await here.verbs.ask(session_id, who, Chat("Hi"))
+        hers = uuid4()
+        watcher = here.watch(hers)
+        await here.verbs.ask(hers, Identity(ada.pk, ""), Chat("Hi"))
+        await watcher.said("Half")
+        await here.scheduler.recover()
+        assert here.scheduler.driven == 4
+        waiting = await db(store.waiting_sessions, 8, 8)
+        assert waiting == guests[3:]
