@@ -428,7 +428,7 @@ test("a snapshot of the page's is held from the start", () => {
   assert.equal(client.session.get().title, "T");
   assert.equal(client.runs.first, 3);
   connect();
-  assert.deepEqual(server.commands("subscribe")[0].payload.seen, { 3: 9 });
+  assert.deepEqual(server.commands("subscribe")[0].payload.seen, { 3: [0, 9] });
 });
 
 test("the page on the client has all events and notices", () => {

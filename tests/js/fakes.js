@@ -198,14 +198,14 @@ export class FakeServer {
     this.send("pong", payload);
   }
 
-  /** @param {{ seen: Record<string, number>, ref: number }} payload */
+  /** @param {{ seen: Record<string, [number, number]>, ref: number }} payload */
   _subscribe({ seen, ref }) {
     this.isJoined = true;
     const runs = [...this.logs].filter(([run]) => !(run in seen));
     const views = runs.map(([run, events]) => fold(run, events));
     this.send("snapshot", { session: null, runs: views, earlier: false, ref });
     for (const [run, events] of this.logs) {
-      const missed = events.filter((event) => event.seq > (seen[run] ?? Infinity));
+      const missed = events.filter((event) => event.seq > (seen[run]?.[1] ?? Infinity));
       if (missed.length > 0) this.send("events", { run, events: missed });
     }
   }

@@ -105,7 +105,7 @@ test("joins with what it has", () => {
   conversation.merge([finishedRun(1)]);
   connect();
   const [subscribe] = server.commands("subscribe");
-  assert.deepEqual(subscribe.payload, { protocol: 2, seen: { 1: 9 }, ref: 1 });
+  assert.deepEqual(subscribe.payload, { protocol: 2, seen: { 1: [0, 9] }, ref: 1 });
 });
 
 test("applies events in order and drops doubles", () => {

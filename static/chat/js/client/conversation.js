@@ -55,9 +55,13 @@ export class Conversation {
     return this.runs.find((run) => run.client_id === clientId);
   }
 
-  /** What this page has, as `subscribe` says it: run → last seq. */
+  /**
+   * What this page has, as `subscribe` says it: run → [epoch, last seq].
+   * @returns {Record<string, [number, number]>}
+   */
   get seen() {
-    return Object.fromEntries(this.runs.map((run) => [String(run.run), run.seq]));
+    const places = this.runs.map(({ run, epoch, seq }) => [String(run), [epoch, seq]]);
+    return Object.fromEntries(places);
   }
 
   /** The lowest run above a hole in the numbers, or null. */

@@ -158,7 +158,11 @@ export type Command =
   | { type: "retry"; payload: { run: number } }
   | {
       type: "subscribe";
-      payload: { protocol: 2; seen: Record<string, number>; ref: number };
+      payload: {
+        protocol: 2;
+        seen: Record<string, [number, number]>;
+        ref: number;
+      };
     }
   | { type: "history"; payload: { before: number; limit: number } }
   | { type: "ping"; payload: { timestamp: number } };
