@@ -1,7 +1,7 @@
 """What a token costs an agent: `python -m tests.agents.bench [streams tokens rate]`.
 
-Measures the processor time of this process (client, splitter, Qwen-Agent's thread,
-event generator) and of the model server, for many streams at once.
+Measures the processor time of this process (client, reader, splitter, Qwen-Agent's
+thread) and of the model server, for many streams at once.
 """
 
 from __future__ import annotations
@@ -10,12 +10,45 @@ import asyncio
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from chat.agents.base import PartGrew
+from chat.agents.base import PartStatus, PartType, Usage
 from chat.agents.model.client import ChatServer, ServerConfig
 from chat.agents.qwen import QwenAgent
 from chat.agents.qwen.threads import ThreadPool
 from tests.model_server import ModelServer
+
+
+class Counting:
+    """A sink that counts the pieces of text; it is its own part."""
+
+    crowded = False
+    content = ""
+
+    def __init__(self) -> None:
+        self.pieces = 0
+
+    def start(
+        self, kind: PartType, iteration: int, tool_name: str = "", call_id: str = ""
+    ) -> Counting:
+        return self
+
+    def grow(self, text: str) -> None:
+        self.pieces += 1
+
+    def replace(self, *, kind: PartType | None = None, text: str | None = None) -> None:
+        pass
+
+    def finish(
+        self, status: PartStatus = "ok", tool_input: dict[str, Any] | None = None
+    ) -> None:
+        pass
+
+    def count(self, usage: Usage) -> None:
+        pass
+
+    async def committed(self) -> None:
+        pass
 
 
 async def measure(streams: int, tokens: int, rate: float) -> None:
@@ -26,8 +59,9 @@ async def measure(streams: int, tokens: int, rate: float) -> None:
         agent = QwenAgent("bench", "", model=model, threads=pool, tool_threads=pool)
 
         async def listen(prompt: str) -> int:
-            events = agent.run_with_reasoning_stream(prompt, [])
-            return sum([type(event) is PartGrew async for event in events])
+            sink = Counting()
+            await agent.run_into(sink, prompt, [])
+            return sink.pieces
 
         await listen("hi")  # the library is imported, a connection open
         prompt = f"[stream tokens={tokens} rate={rate}]"

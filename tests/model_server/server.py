@@ -14,6 +14,7 @@ from typing import Any
 from tests.model_server import scenarios
 from tests.model_server.scenarios import Scenario
 
+COMPLETIONS = "/v1/chat/completions"
 TICK = 0.005  # seconds between two looks at who is due a token
 PIECES = re.compile(r"\s*\S+|\s+")  # what a text is streamed by
 _REASONS = {200: "OK", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
@@ -217,9 +218,9 @@ class Server:
         if path == "/v1/models":
             models = [{"id": name, "object": "model"} for name in self.scenarios]
             return self._json(writer, {"object": "list", "data": models})
-        if method != "POST" or path != "/v1/chat/completions":
+        if method != "POST" or not path.partition("?")[0].endswith(COMPLETIONS):
             return self._json(writer, {"error": {"message": "no such page"}}, 404)
-        return await self._complete(headers, json.loads(body), reader, writer)
+        return await self._complete(path, headers, json.loads(body), reader, writer)
 
     def _admin(self, path: str, body: bytes) -> Any:
         match path.split("/")[2:]:
@@ -244,6 +245,7 @@ class Server:
 
     async def _complete(
         self,
+        path: str,
         headers: dict[str, str],
         asked: dict[str, Any],
         reader: asyncio.StreamReader,
@@ -257,6 +259,7 @@ class Server:
         record = {
             "scenario": name,
             "round": number,
+            "path": path,
             "model": asked.get("model"),
             "request": asked,
             "authorization": headers.get("authorization"),

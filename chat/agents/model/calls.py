@@ -149,7 +149,10 @@ class CallTable:
         if not call.chunks:
             return self._is_other_name(call, delta)
         if not call.complete:
-            return False  # a name, or an id, that is said with every piece
+            # A name, or an id, that is said with every piece; or two by turns.
+            other_id = delta.id and call.id and delta.id != call.id
+            by_turns = other_id and delta.index is None
+            return bool(by_turns and delta.arguments.lstrip()[:1] == "{")
         if delta.name == call.name:
             if not delta.arguments or delta.arguments.strip() == call.text.strip():
                 return bool(delta.id and call.id and delta.id != call.id)

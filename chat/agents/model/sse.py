@@ -137,7 +137,9 @@ class EventReader:
         self.extras = Extras()
         self.reasoning_fields: list[str] = []
 
-    def feed(self, data: bytes) -> None:  # noqa: C901 - the token path, in one piece
+    def feed(  # noqa: C901, PLR0912 - the token path, in one piece
+        self, data: bytes
+    ) -> None:
         """Take the next bytes, cut anywhere. Raises StreamError."""
         if self._skip_newline:
             self._skip_newline = False
@@ -158,13 +160,19 @@ class EventReader:
         elif last != 10:  # noqa: PLR2004 - LF
             self._keep(lines.pop())
         for line in lines:
-            if line[:5] == b"data:" and not (self._lines or self._bare):
+            if not line:  # of most events the end, which says nothing
+                if self._lines or self._event_name:
+                    self._end_event()
+            elif line[:5] == b"data:" and not (self._lines or self._bare):
                 try:
                     chunk = _decode(line[5:])
                 except (msgspec.MsgspecError, UnicodeDecodeError):
                     self._read_line(line)
                 else:
-                    self._read_chunk(chunk)
+                    if chunk.choices or chunk.usage is not None:
+                        self._read_chunk(chunk)
+                    else:
+                        self._read_line(line)
             else:
                 self._read_line(line)
 

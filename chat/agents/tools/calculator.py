@@ -160,7 +160,7 @@ def calculate(expression: str) -> str:
 
 def _as_python(expression: str) -> str:
     """The expression in Python's syntax: signs, thousands, percents, powers."""
-    text = expression.translate(_SIGNS).strip().rstrip("=? ")
+    text = " ".join(expression.translate(_SIGNS).split()).rstrip("=? ")
     text = _THOUSANDS.sub(lambda found: found[0].replace(",", ""), text)
     text = re.sub(r"(?<=[\d)\s])\s*[xX](?=\s*[\d(.])", "*", text)
     text = _ROOT.sub(r"sqrt(\1)", text)
