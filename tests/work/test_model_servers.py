@@ -164,7 +164,7 @@ def results(run: RunState) -> list[str]:
 
 
 async def all_of(*runs: Any) -> list[RunState]:
-    return await asyncio.gather(*runs)
+    return list(await asyncio.gather(*runs))
 
 
 # ------------------------------------------------------- half is not whole
@@ -870,7 +870,7 @@ DIALECTS = {
 async def test_calls_in_text_are_read_in_any_dialect(
     play: Play, as_text: Settings, form: str
 ) -> None:
-    assert as_text
+    assert as_text.LLM_TOOL_PROTOCOL == "nous"
     at_once = play(stream(said(DIALECTS[form]), finish(), DONE), answer("It is 4."))
     pieces = [said(char) for char in DIALECTS[form]]
     bit_by_bit = play(stream(*pieces, finish(), DONE), answer("It is 4."))
@@ -884,7 +884,7 @@ async def test_calls_in_text_are_read_in_any_dialect(
 async def test_several_calls_in_text_are_several_calls(
     play: Play, as_text: Settings
 ) -> None:
-    assert as_text
+    assert as_text.LLM_TOOL_PROTOCOL == "nous"
     other = JSON.replace("2+2", "1+1")
     forms = [
         f"<tool_call>\n{JSON}\n<tool_call>\n{other}\n</tool_call>",
@@ -921,7 +921,7 @@ TEXTS = {
 async def test_what_only_looks_like_a_call_stays_text(
     play: Play, as_text: Settings, form: str
 ) -> None:
-    assert as_text
+    assert as_text.LLM_TOOL_PROTOCOL == "nous"
     text = TEXTS[form]
     at_once = play(stream(said(text), finish(), DONE))
     bit_by_bit = play(stream(*map(said, text), finish(), DONE))
@@ -933,7 +933,7 @@ async def test_what_only_looks_like_a_call_stays_text(
 async def test_text_that_cannot_become_a_call_is_shown_at_once(
     play: Play, as_text: Settings
 ) -> None:
-    assert as_text
+    assert as_text.LLM_TOOL_PROTOCOL == "nous"
     for text in (
         "So it is.",
         '{"city": "Par',
@@ -952,7 +952,7 @@ async def test_text_that_cannot_become_a_call_is_shown_at_once(
 async def test_the_same_call_three_times_in_a_row_ends_the_run_with_a_word(
     play: Play, as_text: Settings
 ) -> None:
-    assert as_text
+    assert as_text.LLM_TOOL_PROTOCOL == "nous"
     other = JSON.replace("2+2", "1+1")
     again = stream(said(DIALECTS["the usual"]), finish(), DONE)
     played = play(again)

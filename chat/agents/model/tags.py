@@ -44,12 +44,17 @@ KEPT_TAGS: Final = frozenset({"<function="})
 TOOLS: Final = "<tools>"
 END_TOOLS: Final = "</tools>"
 
+PIECE: Final = 4096  # characters that are looked at together
 FENCE: Final = 3  # signs that begin a code block
+MAX_SIGNS: Final = 32  # of code that belong together; more of them are text
 FENCED_CALLS: Final = frozenset(
     {"", "json", "json5", "tool_call", "tool", "tool_calls"}
 )
 MAX_INFO: Final = 20  # characters after the signs of a code block that may be calls
 MAX_LINE: Final = 100  # characters of a line within a code block that may be its end
+
+
+_IN_CODE: Final = re.compile(rf"`{{1,{MAX_SIGNS + 1}}}|\n")
 
 
 class TagSink(Protocol):
@@ -119,10 +124,12 @@ class TagSplitter:
                 self._sink.say(text)
                 self._last = self._last + text if text.isspace() else text
             return
-        rest = self._held + text
-        self._held = ""
-        while rest:
-            rest = self._state(rest)
+        # In small pieces: what is left is copied at every tag.
+        for start in range(0, len(text), PIECE):
+            rest = self._held + text[start : start + PIECE]
+            self._held = ""
+            while rest:
+                rest = self._state(rest)
         in_text = self._state == self._feed_text
         self._plain = in_text and bool(self._last) and not self._held
 
@@ -153,8 +160,8 @@ class TagSplitter:
 
     def _feed_text(self, rest: str) -> str:
         start = 0
-        while (sign := self._special(rest[start:])) is not None:
-            at = start + sign.start()
+        while (sign := self._special(rest, start)) is not None:
+            at = sign.start()
             found = self._at_sign(rest, at)
             if found is not None:
                 return found
@@ -226,9 +233,12 @@ class TagSplitter:
         """Signs of code: a code block's, where they begin a line, or inline code's."""
         char = rest[at]
         end = at
-        while end < len(rest) and rest[end] == char:
+        while end < len(rest) and rest[end] == char and end - at <= MAX_SIGNS:
             end += 1
         signs = rest[at:end]
+        if len(signs) > MAX_SIGNS:
+            self._give_text(rest[:end])
+            return rest[end:]
         is_block = self._is_blank(rest[:at])
         if char == "~" and not is_block:
             return None
@@ -290,8 +300,8 @@ class TagSplitter:
 
     def _feed_inline(self, rest: str) -> str:
         """Within inline code: all is text until as many signs, or the line's end."""
-        for run in re.finditer("`+|\n", rest):
-            if run[0] != "\n" and run.end() == len(rest):
+        for run in _IN_CODE.finditer(rest):
+            if run[0] != "\n" and run.end() == len(rest) and len(run[0]) <= MAX_SIGNS:
                 self._give_text(rest[: run.start()])
                 self._held = run[0]
                 return ""
