@@ -18,6 +18,8 @@ has() {
 missing=()
 has "${CHROMIUM:-chromium}" chromium-browser google-chrome || missing+=(chromium)
 has firefox-esr firefox || missing+=(firefox-esr)
+has WebKitWebDriver || missing+=(webkit2gtk-driver)
+has Xvfb || missing+=(xvfb)
 has nginx /usr/sbin/nginx || missing+=(nginx)
 has pgbouncer /usr/sbin/pgbouncer || missing+=(pgbouncer)
 if [ "${1:-}" = fonts ] && has fc-list; then
