@@ -52,6 +52,8 @@ _EXPORT = re.compile(
 )
 _DYNAMIC = re.compile(r'\bimport\("(?P<path>[^"]+)"\)')
 _DOC = re.compile(r"^[ \t]*/\*\*(?:(?!\*/).)*\*/[ \t]*\n", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"^[ \t]*//.*\n|/\*\* @type .*?\*/ ?", re.MULTILINE)
+_STYLE_COMMENT = re.compile(r"\s*/\*.*?\*/", re.DOTALL)
 _LEFT = re.compile(r"^(?:import\b|export\b|await\b)", re.MULTILINE)
 
 
@@ -86,7 +88,7 @@ class Bundle:
         if name in self._open:
             raise BundleError(f"{name} imports itself, by way of {self._open}.")
         self._open.append(name)
-        self.modules[name] = self._function(name, _DOC.sub("", self.read(name)))
+        self.modules[name] = self._function(name, _code(self.read(name)))
         self._open.remove(name)
 
     def _function(self, name: str, text: str) -> str:
@@ -159,7 +161,12 @@ def script(read: Read) -> Bundle:
 
 def style(read: Read) -> str:
     """The page's style sheets as one, in the order of the page."""
-    return "\n".join(read(name) for name in STYLES)
+    return "\n".join(_STYLE_COMMENT.sub("", read(name)) for name in STYLES)
+
+
+def _code(text: str) -> str:
+    """A module without what is there for people alone."""
+    return _COMMENT.sub("", _DOC.sub("", text))
 
 
 def _variable(name: str) -> str:

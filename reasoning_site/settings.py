@@ -93,6 +93,7 @@ MIDDLEWARE = [
     "reasoning_site.csp.content_security_policy",
     "reasoning_site.setup_needed.SetupNeededMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "chat.auth.guests.remember_guests",
     "django.middleware.common.CommonMiddleware",

@@ -47,12 +47,13 @@ def test_every_way_to_export_arrives(tmp_path: Path) -> None:
         "export const b = 1;\nfunction d() {\n  return b + 1;\n}\n"
         'export { d as D };\nexport { twice } from "./other/twice.js";\n'
         'export * from "./other/more.js";\n',
-        other__twice="/**\n * Twice.\n * @param {number} n\n */\n"
+        other__twice="// only for people\n/**\n * Twice.\n * @param {number} n\n */\n"
         "export function twice(n) {\n  return n * 2;\n}\n",
         other__more='export const E = "/** no comment */";\n',
         other__effect="globalThis.count = (globalThis.count ?? 0) + 1;\n",
     )
     assert "@param" not in text
+    assert "only" not in text
     assert ran(tmp_path, text) == "a 1 2 4 /** no comment */ true"
 
 

@@ -177,7 +177,7 @@ async def test_the_sample_serves_pages_files_and_sockets(
     assert cookies
     assert all("Secure" in cookie for cookie in cookies)
 
-    script = re.search(rb'src="(/static/chat/js/main\.[^"]+)"', body)
+    script = re.search(rb'src="(/static/chat/js/bundle\.[^"]+)"', body)
     assert script is not None
     file, content = nginx.get(script[1].decode(), **{"Accept-Encoding": "gzip"})
     assert (file.status, file.headers["Content-Encoding"]) == (200, "gzip")

@@ -54,8 +54,7 @@ def test_200_runs_load_as_they_are_scrolled_to(long: tuple[Screens, Chat]) -> No
     other = screens.chat(chat.page.context).open(chat.page.url.removeprefix(chat.url))
     page = other.page
     assert numbers(page) == list(range(RUNS - 19, RUNS + 1))
-    while len(numbers(page)) < RUNS:
-        shown = len(numbers(page))
+    while (shown := len(numbers(page))) < RUNS:
         page.eval_on_selector("#scroller", TOP)
         expect(page.locator(".run")).not_to_have_count(shown)
     assert numbers(page) == list(range(1, RUNS + 1))

@@ -153,7 +153,7 @@ function formulaStyle() {
     const sheet = /** @type {HTMLLinkElement} */ (byId("formula-style"));
     sheet.onload = resolve;
     sheet.onerror = reject;
-    sheet.disabled = false;
+    sheet.href = sheet.dataset.href ?? "";
   });
   return styled;
 }
