@@ -35,6 +35,10 @@ BEAT_SECONDS: Final = 2.0  # from one look whether the layer is there to the nex
 RECONNECT_DELAY: Final = 1.0  # seconds between tries to reach the layer
 MAX_QUEUED_CHARS: Final = 8 * 1024 * 1024  # for other processes; then the oldest go
 MAX_MESSAGE_CHARS: Final = 512 * 1024  # a layer's message holds at most 1 MiB
+# So long it is believed that nobody elsewhere watches a session, unless somebody says
+# that they do: asking at each flush would cost as much as sending.
+UNWATCHED_SECONDS: Final = 2.0
+MAX_UNWATCHED: Final = 10_000  # then it is asked again of all
 MAX_BATCH: Final = 256  # messages in one round trip
 
 
@@ -84,6 +88,8 @@ class Hub:
         self._something = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
+        self._unwatched: dict[str, float] = {}  # groups, and until when, on the loop
+        self._newly_watched: set[str] = set()  # while it was asked who listens
         self._wanted: dict[UUID, asyncio.Future[None]] = {}  # done: it is a member
         self._changed: dict[UUID, None] = {}  # whose membership may have to change
         self._change = asyncio.Event()
@@ -135,11 +141,14 @@ class Hub:
             self._listener.deliver(session_id, frame)
         if self._layer is None:
             return
+        now = asyncio.get_running_loop().time()
         for session_id, frame in frames:
             size = len(frame.text)
-            if size <= MAX_MESSAGE_CHARS:  # else the position check brings it
-                body = {"frame": structs.astuple(frame)}
-                self._enqueue(size, _group(session_id), body | {"of": session_id.hex})
+            group = _group(session_id)
+            if size > MAX_MESSAGE_CHARS or self._unwatched.get(group, 0.0) > now:
+                continue  # where somebody watches, the position check brings it
+            body = {"frame": structs.astuple(frame), "of": session_id.hex}
+            self._enqueue(size, group, body)
 
     def announce(self, session_id: UUID, changes: Mapping[str, Any]) -> None:
         """Tell the session's viewers everywhere what has changed of it."""
@@ -209,15 +218,29 @@ class Hub:
             self._something.clear()
             while self._queue:
                 messages = self._take()
+                self._newly_watched.clear()
                 try:
                     async with asyncio.timeout(TIMEOUT):
-                        sent = await _send(layer, messages)
+                        heard = await _send(layer, messages)
                     self._is_there()
-                    metrics.FANOUT.labels("sent").inc(sent)
+                    self._note_watched(messages, heard)
+                    metrics.FANOUT.labels("sent").inc(sum(heard))
                 except Exception as error:  # noqa: BLE001  (each layer has its own)
                     metrics.FANOUT.labels("lost").inc(len(messages))
                     self._is_not_there(error)
             self._drained.set()
+
+    def _note_watched(
+        self, messages: list[tuple[str, dict[str, Any]]], heard: list[bool]
+    ) -> None:
+        if len(self._unwatched) > MAX_UNWATCHED:
+            self._unwatched.clear()
+        until = asyncio.get_running_loop().time() + UNWATCHED_SECONDS
+        for (group, _), is_heard in zip(messages, heard, strict=True):
+            if is_heard or group == CONTROL or group in self._newly_watched:
+                self._unwatched.pop(group, None)
+            else:
+                self._unwatched[group] = until
 
     def _take(self) -> list[tuple[str, dict[str, Any]]]:
         """The next messages, together no longer than one may be."""
@@ -273,6 +296,9 @@ class Hub:
             self._listener.end(UUID(message["of"]))
         elif "recover" in message:
             self._on_recover()
+        elif "watching" in message:
+            self._unwatched.pop(message["watching"], None)
+            self._newly_watched.add(message["watching"])
         elif "start" in message:
             self._on_call(UUID(message["start"]))
         elif "started" in message:
@@ -302,6 +328,9 @@ class Hub:
             await layer.group_discard(_group(session_id), channel)
         else:
             await layer.group_add(_group(session_id), channel)
+            # Whoever believes that nobody watches it must hear before the log is read.
+            watching = self._message({"watching": _group(session_id)})
+            await layer.group_send(CONTROL, watching)
         if self._wanted.get(session_id) is joined:  # else once more
             self._changed.pop(session_id, None)
             if joined is not None and not joined.done():
@@ -334,12 +363,12 @@ class Hub:
 
 async def _send(
     layer: BaseChannelLayer, messages: list[tuple[str, dict[str, Any]]]
-) -> int:
+) -> list[bool]:
     if isinstance(layer, SiteChannelLayer):
         return await layer.group_send_many(messages)
     for group, message in messages:
         await layer.group_send(group, message)
-    return len(messages)
+    return [True] * len(messages)
 
 
 def _group(session_id: UUID) -> str:

@@ -18,8 +18,8 @@ class SiteChannelLayer(RedisPubSubChannelLayer):  # type: ignore[misc]  # untype
 
     async def group_send_many(
         self, messages: Sequence[tuple[str, dict[str, Any]]]
-    ) -> int:
-        """Send messages to their groups, in order. Returns how many had listeners.
+    ) -> list[bool]:
+        """Send messages to their groups, in order. Returns which were heard elsewhere.
 
         Two round trips for all of them: first it is asked who listens, and what no
         other process hears is not even encoded. Who comes later has missed nothing
@@ -36,12 +36,11 @@ class SiteChannelLayer(RedisPubSubChannelLayer):  # type: ignore[misc]  # untype
             for name, count in await redis.pubsub_numsub(*set(names))
         }
         pipeline = redis.pipeline(transaction=False)
-        heard = 0
-        for name, (_, message) in zip(names, messages, strict=True):
-            if listening[name] > 0:
+        heard = [listening[name] > 0 for name in names]
+        for name, is_heard, (_, message) in zip(names, heard, messages, strict=True):
+            if is_heard:
                 pipeline.publish(name, self.serialize(message))
-                heard += 1
-        if heard:
+        if any(heard):
             await pipeline.execute()
         return heard
 

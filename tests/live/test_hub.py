@@ -131,6 +131,22 @@ async def test_what_was_joined_before_it_was_published_is_heard_whole(
         await until(lambda s=session_id: (s, "first") in watcher.frames)  # type: ignore[misc]
 
 
+async def test_who_comes_where_nobody_was_is_told_at_once(start: Start) -> None:
+    writer, watcher = await start(), await start()
+    for _ in range(20):
+        session_id = uuid4()
+        writer.hub.publish([(session_id, frame("unheard"))])
+        await asyncio.wait_for(writer.hub._drained.wait(), 5)
+        assert f"session.{session_id.hex}" in writer.hub._unwatched
+        await watcher.hub.join(session_id)
+        await until(
+            lambda s=session_id: f"session.{s.hex}" not in writer.hub._unwatched,  # type: ignore[misc]
+            1,
+        )
+        writer.hub.publish([(session_id, frame("heard", 2))])
+        await until(lambda s=session_id: (s, "heard") in watcher.frames)  # type: ignore[misc]
+
+
 async def test_who_has_left_hears_no_more(start: Start, own_valkey: Valkey) -> None:
     writer, watcher = await start(), await start()
     session_id = uuid4()
