@@ -43,7 +43,8 @@ T = TypeVar("T")
 Outcome: TypeAlias = tuple[set[int], set[int], set[int]]
 
 MAX_PENDING_CHARS: Final = 1024 * 1024  # per run; then its agent waits for the database
-MAX_PACE: Final = 0.040  # seconds from one flush to the next, at most
+PACE_PER_RUN: Final = 0.003  # seconds from one flush to the next, for each run
+MAX_PACE: Final = 0.040  # and at most
 RETRY_DELAYS: Final = (0.05, 0.1, 0.25, 0.5, 1.0)  # seconds; the last one repeats
 HELD_SECONDS: Final = LOCK_TIMEOUT  # from one try to the next for who is locked
 CLOSE_SECONDS: Final = 2.0  # for each part of closing
@@ -256,7 +257,7 @@ class Journal:
             await self._something.wait()
             started = loop.time()
             await self._flush()
-            pace = min(MAX_PACE, len(self._logs) / 1000)
+            pace = min(MAX_PACE, len(self._logs) * PACE_PER_RUN)
             delay = started + pace - loop.time()
             if delay > 0 and not self._urgent.is_set():
                 await _set_within(self._urgent, delay)
