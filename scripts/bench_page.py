@@ -2,14 +2,16 @@
 
     make bench-page
 
-A 20,000-token answer at 200 tokens a second, one of 200,000 characters, and a session
-of 200 runs, in the real page, from the real server.
+How soon an empty page and a finished answer are painted, a 20,000-token answer at 200
+tokens a second, one of 200,000 characters, and a session of 500 runs, in the real page,
+from the real server.
 How busy the main thread is comes from the browser's own metrics (TaskDuration), long
 tasks from PerformanceObserver, the heap after a forced collection.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import time
@@ -106,10 +108,48 @@ class Bench:
         self.chat.say("Go").page.locator('#run-1[data-status="finished"]').wait_for()
         return time.monotonic() - began
 
+    def painted(self, path: str) -> tuple[float, float, int]:
+        """Milliseconds to the first paint, kilobytes over the wire, and requests, of a
+        page that the browser sees for the first time."""
+        context = self.chat.page.context.browser.new_context()  # type: ignore[union-attr]
+        context.add_cookies([{**cookie} for cookie in self.chat.page.context.cookies()])  # type: ignore[typeddict-item]
+        page = context.new_page()
+        devtools = context.new_cdp_session(page)
+        devtools.send("Network.enable")
+        sizes: list[float] = []
+        devtools.on(
+            "Network.loadingFinished",
+            lambda event: sizes.append(event["encodedDataLength"]),
+        )
+        page.goto(self.chat.url + path)
+        Chat(page, self.chat.url, breakable=False).live()
+        page.wait_for_load_state("networkidle")
+        paint: float = page.evaluate(
+            "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+        )
+        context.close()
+        return paint, sum(sizes) / 1000, len(sizes)
+
     def longest(self) -> str:
         """The longest task since WATCH."""
         found: float = self.chat.page.evaluate("() => window.longest")
         return f"{found:.0f} ms" if found else "under 50 ms"
+
+
+def first_paint() -> Rows:
+    """A new chat, and a finished answer without code: of five times the middle one."""
+    with ExitStack() as stack:
+        bench = Bench(stack)
+        bench.answers(PARAGRAPH * 20, 2000)
+        path = bench.chat.page.url.removeprefix(bench.chat.url)
+        rows: Rows = []
+        for name, address in (("a new chat", "/"), ("an answer", path)):
+            paint, size, requests = sorted(bench.painted(address) for _ in range(5))[2]
+            rows += [
+                (f"{name}: first paint", f"{paint:.0f} ms"),
+                (f"{name}: over the wire", f"{size:.0f} kB in {requests} requests"),
+            ]
+    return rows
 
 
 def streaming(tokens: int, rate: int) -> Rows:
@@ -176,15 +216,24 @@ def long_session(runs: int) -> Rows:
         opened = reloaded(chat)
         page.evaluate(WATCH)
         began = time.monotonic()
-        for loaded in range(40, runs + 1, 20):
+        for count in range(40, runs + 1, 20):
             page.eval_on_selector("#scroller", "e => e.scrollTo(0, 0)")
-            page.wait_for_function(LOADED, arg=min(loaded, runs))
+            page.wait_for_function(LOADED, arg=min(count, runs))
+        took = time.monotonic() - began
+        loaded = bench.meter.heap()
+        for _ in range(3):
+            for place in ("e.scrollHeight", "0"):
+                page.eval_on_selector("#scroller", f"e => e.scrollTo(0, {place})")
+                page.wait_for_timeout(500)
         rows = [
             ("session", f"{runs} runs, {runs * 2_000:,} characters"),
             ("opened in", f"{opened:.1f} s"),
-            ("scrolled to the first in", f"{time.monotonic() - began:.1f} s"),
+            ("scrolled to the first in", f"{took:.1f} s"),
             ("longest task", bench.longest()),
-            ("heap", f"{bench.meter.heap():.1f} MB"),
+            (
+                "heap, and after going to and fro three times",
+                f"{loaded:.1f} MB, {bench.meter.heap():.1f} MB",
+            ),
         ]
         chat.assert_clean()
     return rows
@@ -206,13 +255,19 @@ def table(rows: Rows) -> str:
 def main(tokens: int = TOKENS, rate: int = RATE) -> None:
     """Print the tables and keep them."""
     tables = []
-    for rows in (streaming(tokens, rate), long_answer(200_000), long_session(200)):
+    for rows in (
+        first_paint(),
+        streaming(tokens, rate),
+        long_answer(200_000),
+        long_session(500),
+    ):
         tables.append(table(rows))
         sys.stdout.write(f"{tables[-1]}\n\n")
     about = (
         "# How quick the page is\n\nWritten by `make bench-page` "
         f"({platform.machine()}, {platform.system()}, headless Chromium without GPU, "
-        "server, model and browser sharing the machine).\n\n"
+        "server, model and browser sharing the machine, which had "
+        f"{os.getloadavg()[2]:.1f} busy processes on {os.cpu_count()} cores).\n\n"
     )
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_text(about + "\n\n".join(tables) + "\n", "utf-8")

@@ -40,6 +40,16 @@ def test_axe_finds_nothing(
             assert violations(chat.page) == []
 
 
+@pytest.mark.parametrize("state", ["unfolded", "chats", "error"])
+def test_axe_finds_nothing_where_colours_are_forced(
+    state: str, screens: Screens, model: ModelServer
+) -> None:
+    """Lines and shapes say there what fills said."""
+    chat = screens.chat(forced_colors="active")
+    with in_state(state, chat, model):
+        assert violations(chat.page) == []
+
+
 def test_nothing_is_wider_than_a_small_phone(
     screens: Screens, model: ModelServer
 ) -> None:

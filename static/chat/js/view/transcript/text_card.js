@@ -86,7 +86,14 @@ class Window {
   /** @param {boolean} isOn */
   set(isOn) {
     if (isOn !== this.#element.classList.contains("window")) this.#become(isOn);
-    if (isOn && this.#isFollowing) this.#element.scrollTop = this.#element.scrollHeight;
+    if (!isOn) return;
+    this.#follow();
+    // The first time it is not in the page yet.
+    if (!this.#element.isConnected) queueMicrotask(() => this.#follow());
+  }
+
+  #follow() {
+    if (this.#isFollowing) this.#element.scrollTop = this.#element.scrollHeight;
   }
 
   /** What scrolls is reached by keyboard too. @param {boolean} isOn */
