@@ -62,27 +62,32 @@ async def test_a_worker_answers_what_a_web_process_is_asked(
     web = start_site(ROLE="web", **settings)
     person = Person(web.url)
     async with person.watch([web.url]) as here:
+        here.ask("[stream tokens=5 rate=100]")
+        await here.until(lambda: here.errors, 20, "told that nobody works")
+        assert "No worker is running" in here.errors[0]["message"]
         with worker(web) as process:
+            await here.until(lambda: here.reason(1), 20, "answered all the same")
             here.ask("[stream tokens=50 rate=100]")
-            await here.until(lambda: here.reason(1), 20, "answered")
-            assert here.reason(1) == "answered"
+            await here.until(lambda: here.reason(2), 20, "answered")
+            assert here.reason(2) == "answered"
             rows = web.rows(
                 "SELECT started_at - created_at < interval '1 second' FROM chat_run"
+                " WHERE number = 2"
             )
             assert rows == [(True,)]  # the beat was not waited for
             await both_show_the_log(web, here)
             slots = dict(web.rows("SELECT role, slots FROM chat_process"))
             assert slots == {"web": 0, "worker": 64}
             here.ask("[stream tokens=20 rate=20]")
-            await here.until(lambda: here.text(2), 20, "another is written")
+            await here.until(lambda: here.text(3), 20, "another is written")
             process.send_signal(signal.SIGTERM)
             # It is handed over; a web process does not take it.
             process.wait(30)
         assert process.returncode == 0
         assert "Traceback" not in (web.folder / "worker.log").read_text()
         with worker(web):
-            await here.until(lambda: here.reason(2), 30, "gone on with elsewhere")
-            assert here.reason(2) == "answered"
+            await here.until(lambda: here.reason(3), 30, "gone on with elsewhere")
+            assert here.reason(3) == "answered"
 
 
 def test_web_without_a_worker_is_told_by_check_deploy(
