@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import Client, RequestFactory
+from django.views.defaults import server_error
 from pytest_django import Settings
 
 from chat.store import Identity
@@ -271,3 +272,24 @@ def test_pages_that_name_no_icon_have_one(client: Client) -> None:
     assert answer.status_code == 302
     assert "icon" in answer["Location"]
     assert answer["Location"].endswith(".svg")
+
+
+def test_what_is_not_there_is_said_on_a_page_of_the_site(client: Client) -> None:
+    """With a way on, for a guest also the way to sign in; whatever was asked for."""
+    for path in (f"/chat/{uuid4()}/nothing", "/no-such-page"):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        page = answer.content.decode()
+        assert "There is nothing here" in page
+        assert 'class="wordmark" href="/"' in page
+        assert f"/sign-in?next={path}" in page
+
+
+def test_an_error_of_the_site_has_a_page_that_needs_nothing(rf: RequestFactory) -> None:
+    """No database, no request: they may be what is broken."""
+    answer = server_error(rf.get("/"))
+    assert answer.status_code == 500
+    page = answer.content.decode()
+    assert "Something went wrong here" in page
+    assert "Try again" in page
+    assert "Traceback" not in page

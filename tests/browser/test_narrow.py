@@ -276,3 +276,22 @@ def test_an_empty_page_begins_at_its_beginning(screens: Screens) -> None:
     chat = screens.chat(viewport={"width": 640, "height": 360}).open()
     expect(chat.page.locator("#empty h2")).to_be_in_viewport()
     chat.assert_clean()
+
+
+@pytest.mark.parametrize("width", [390, 700, 1000, 1280])
+def test_the_composer_stands_exactly_under_the_column(
+    width: int, screens: Screens
+) -> None:
+    """However wide, and with scrollbars that take room: what is written stands on one
+    edge, and what has a fill hangs out alike."""
+    chat = screens.chat(viewport={"width": width, "height": 700})
+    page = chat.open().say("[stream tokens=900 rate=5000]").finished().page
+    assert page.eval_on_selector("#scroller", "e => e.scrollHeight > e.clientHeight")
+    question, composer = box(page, ".ask__text"), box(page, ".composer")
+    assert abs(question["right"] - composer["right"]) < 0.6
+    text = page.eval_on_selector(
+        "#message",
+        """e => e.getBoundingClientRect().left
+          + parseFloat(getComputedStyle(e).paddingLeft)""",
+    )
+    assert abs(text - box(page, ".answer .prose")["left"]) < 1.1

@@ -330,3 +330,22 @@ def test_nothing_jumps_while_a_run_goes_on(
     moved: list[str] = chat.page.evaluate("() => window.moved")
     assert not moved, moved
     chat.assert_clean()
+
+
+def test_paper_shows_what_is_folded_on_the_screen(screens: Screens) -> None:
+    """And no controls; on the screen all is as it was."""
+    chat = screens.chat().open().say("[scenario calculator] 23 * 47").finished()
+    page = chat.page
+    work, thought = page.locator(".work"), page.locator(".step .prose").first
+    page.emulate_media(media="print")
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    expect(thought).to_be_visible()
+    for hidden in ("#composer", "#top", "#sidebar", ".acts .icon-btn"):
+        expect(page.locator(hidden).first).not_to_be_visible()
+    expect(page.locator(".ask__text")).to_be_visible()
+    page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    expect(work).not_to_have_attribute("open", "")
+    chat.reload()
+    expect(work).not_to_have_attribute("open", "")
+    chat.assert_clean()
