@@ -2,30 +2,33 @@
 
     python -m bench.log_size
 
-Runs are written as the journal writes them, a row for each token of 20 characters;
-then `store.compact` and VACUUM. A token's share is the whole database's growth.
+Runs are written as the journal writes them, a row for each token of some 18 bytes, made
+of words from the README by chance: what repeats, a database may compress. Then come
+`store.compact` and VACUUM. A token's share is the whole database's growth.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
-from secrets import token_urlsafe
+from random import choices
 from typing import Final
 from uuid import uuid4
 
-from tests.servers import Databases, Postgres
+from tests.servers import ROOT, Databases, Postgres
 
 RUNS: Final = 50
 TOKENS: Final = 2_000
-TOKEN_BYTES: Final = 20
+WORDS: Final = re.findall(r"\S+", (ROOT / "README.md").read_text("utf-8"))
+WORDS_A_TOKEN: Final = 3
 
 
-def write_run() -> int:
-    """One finished run; its id."""
+def write_run() -> tuple[int, int]:
+    """One finished run: its id, and the bytes of its text."""
     from chat import store  # noqa: PLC0415  (Django is set up by now)
     from chat.log.batches import commit, make_batch  # noqa: PLC0415
     from chat.models import Run, Step  # noqa: PLC0415
@@ -43,8 +46,10 @@ def write_run() -> int:
         claimant=store.Claimant(1, 10**6),
     )
     run = Run.objects.get(id=asked.run_id)
-    # By chance: what repeats, a database may compress.
-    tokens = [token_urlsafe(TOKEN_BYTES)[:TOKEN_BYTES] for _ in range(TOKENS)]
+    tokens = [
+        " ".join(choices(WORDS, k=WORDS_A_TOKEN)) + " "  # noqa: S311  (no secret)
+        for _ in range(TOKENS)
+    ]
     content = "".join(tokens)
     ended = protocol.StepFinished(
         step=0, status="ok", duration_ms=1, digest=digest(content)
@@ -73,7 +78,7 @@ def write_run() -> int:
         commit([make_batch(run.pk, 1, 3 + start, deltas, (), ms)])
     finished = protocol.RunFinished(reason="answered", duration_ms=1)
     commit([make_batch(run.pk, 1, 3 + TOKENS, [ended, finished], [row])])
-    return run.pk
+    return run.pk, len(content.encode())
 
 
 def database_bytes() -> int:
@@ -92,17 +97,19 @@ def database_bytes() -> int:
         return int(cursor.fetchone()[0])
 
 
-def measure() -> tuple[float, float]:
-    """Bytes a token: as written, and compacted."""
+def measure() -> tuple[float, float, float]:
+    """Bytes a token: of text, as written, and compacted."""
     from chat import store  # noqa: PLC0415  (Django is set up by now)
 
     empty = database_bytes()
     runs = [write_run() for _ in range(RUNS)]
     written = database_bytes() - empty
-    for run_id in runs:
+    for run_id, _ in runs:
         store.compact(run_id)
     compacted = database_bytes() - empty
-    return written / RUNS / TOKENS, compacted / RUNS / TOKENS
+    text = sum(size for _, size in runs)
+    tokens = RUNS * TOKENS
+    return text / tokens, written / tokens, compacted / tokens
 
 
 def main() -> None:
@@ -118,9 +125,9 @@ def main() -> None:
         import django  # noqa: PLC0415  (its settings are made first)
 
         django.setup()
-        written, compacted = measure()
+        text, written, compacted = measure()
         sys.stdout.write(
-            f"{given.vendor}: a token of {TOKEN_BYTES} bytes takes {written:.0f} bytes,"
+            f"{given.vendor}: a token of {text:.0f} bytes takes {written:.0f} bytes,"
             f" compacted {compacted:.0f}\n"
         )
 
