@@ -93,6 +93,13 @@ def test_server_and_page_show_the_same(page: Page, text: str) -> None:
     assert Trees(render(text)).found == page(text)
 
 
+def test_a_paragraph_too_long_to_be_read_keeps_its_lines(page: Page) -> None:
+    """As it is, but not as one line."""
+    text = "a line of a log\n" * 2_000
+    assert page(text) == Trees(render(text)).found
+    assert '<span class="is-plain">a line of a log\n' in render(text)
+
+
 @pytest.mark.parametrize(
     "piece",
     [

@@ -68,7 +68,7 @@ def _read_inside(state: StateCore) -> None:
 
 def _read_inline(md: MarkdownIt, token: Token, *, is_cell: bool) -> None:
     if len(token.content) > PARAGRAPH_LIMIT:
-        token.children = [Token("text", "", 0, content=token.content)]
+        token.children = [Token("plain", "", 0, content=token.content)]
         return
     token.children = []
     md.inline.parse(token.content, md, {"is_cell": is_cell}, token.children)

@@ -276,6 +276,9 @@ _INLINES: Final[Mapping[str, Callable[[Token, Sequence[Token], int], str]]] = {
     "strong_open": _emphasis,
     "em_open": _emphasis,
     "s_open": _emphasis,
+    "plain": lambda token, *_: element(
+        "span", {"class": "is-plain"}, escape(token.content)
+    ),
     "code_inline": lambda token, *_: element(
         "code", {"dir": "ltr"}, escape(token.content)
     ),

@@ -130,10 +130,11 @@ def test_an_answer_of_200000_characters_is_whole_and_proved(
     chat.page.fill("#message", "still here")
     chat.finished()
     chat.proved()
-    expect(chat.page.locator(".prose")).to_contain_text("number 2700.")
+    end = "number 2831.An answer of a few lines.onetwo"
+    expect(chat.page.locator(".prose")).to_contain_text(end)
     live = chat.steps()
     chat.reload()
-    expect(chat.page.locator(".prose")).to_contain_text("number 2700.")
+    expect(chat.page.locator(".prose")).to_contain_text(end)
     assert chat.steps() == live
     expect(chat.page.locator("#message")).to_have_value("still here")
     chat.assert_clean()

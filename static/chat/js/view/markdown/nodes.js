@@ -162,7 +162,8 @@ function formulaNode(tag, { content, meta }) {
  */
 export function inlineNodes(token, isCell = false) {
   const tokens = inside(token, isCell);
-  return tokens ? inlinesOf(tokens, 0) : [textNode(token.content)];
+  if (tokens) return inlinesOf(tokens, 0);
+  return [h("span", { class: "is-plain" }, token.content)];
 }
 
 /**
