@@ -16,7 +16,12 @@
     const element = document.getElementById(`run-${run}`);
     if (!element) return false;
     const { top } = scroller.getBoundingClientRect();
+    // Before the first frame nothing is in view, so no run has its own height yet.
+    element.style.contentVisibility = "visible";
     scroller.scrollTop += element.getBoundingClientRect().top - top - runTop;
+    // A frame later that is remembered, and the run may be left out again when unseen.
+    const release = () => element.style.removeProperty("content-visibility");
+    requestAnimationFrame(() => requestAnimationFrame(release));
     return true;
   };
 
