@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from chat.wire.protocol import decode_event, encode
+from chat.store.events import events_in
+from chat.wire.protocol import encode
 from chat.wire.transcript import digest, fold, view
 from tests.client import Viewer
 from tests.servers import Site
@@ -19,16 +20,18 @@ def stored(site: Site, session_id: UUID) -> dict[int, str]:
     )
     result = {}
     for run_id, number in runs:
-        rows = site.rows(
-            "SELECT seq, payload FROM chat_event WHERE run_id = ? ORDER BY seq", run_id
-        )
-        assert [seq for seq, _ in rows] == list(range(1, len(rows) + 1))
-        state = fold(number, (decode_event(payload) for _, payload in rows))
         steps = site.rows(
             "SELECT step, content, digest FROM chat_step WHERE run_id = ?"
             " ORDER BY step",
             run_id,
         )
+        rows = site.rows(
+            "SELECT seq, payload, merged FROM chat_event WHERE run_id = ? ORDER BY seq",
+            run_id,
+        )
+        # The fold raises where an event is missing.
+        contents = {step: content for step, content, _ in steps}
+        state = fold(number, events_in(rows, contents))
         if state.status == "finished":
             shown = [(s.step, s.content, s.digest) for s in state.steps.values()]
             assert shown == [tuple(step) for step in steps]

@@ -18,7 +18,8 @@ def test_store_and_journal_hold_on_postgresql(postgres: Postgres) -> None:
     result = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-x", "--no-header"),
-            *("-p", "no:cacheprovider", *MODULES),
+            # Nothing is dropped at the end: threads of the pools may still be there.
+            *("-p", "no:cacheprovider", "--reuse-db", *MODULES),
         ],
         cwd=ROOT,
         env=os.environ | {"TEST_DATABASE_URL": postgres.url()},

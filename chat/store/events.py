@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db.models.functions import Now
@@ -50,8 +50,20 @@ def read_events(
     if all(merged is None for _, _, merged in found):
         return decode_events(f"[{','.join(payload for _, payload, _ in found)}]")
     texts = dict(Step.objects.filter(run_id=run_id).values_list("step", "content"))
+    return events_in(found, texts, after)
+
+
+def events_in(
+    rows: Iterable[tuple[int, str, Any]],  # PostgreSQL gives `merged` as a memoryview
+    texts: Mapping[int, str],
+    after: int = 0,
+) -> list[Event]:
+    """The events after seq `after` in rows of a log: seq, payload, merged.
+
+    `texts` are the contents of the run's steps, of which compacted rows are parts.
+    """
     events: list[Event] = []
-    for seq, payload, encoded in found:
+    for seq, payload, encoded in rows:
         if encoded is None:
             events.append(decode_event(payload))
             continue

@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 from django.db import OperationalError, close_old_connections, connections, transaction
 
+from chat import store
 from chat.log import journal
 from chat.log.batches import Batch, make_batch, write
 from chat.log.journal import Journal, RunLog, RunLostError
@@ -603,7 +604,7 @@ async def test_a_run_that_is_deleted_while_it_waits_is_lost() -> None:
             log.add(started(0))
             waiting = asyncio.create_task(log.committed())
             await asyncio.sleep(2 * journal.HELD_SECONDS)
-        await db(Session.objects.filter(id=run.session_id).delete)
+        await db(store.erase, Session.objects.filter(id=run.session_id))
         log.add(started(1))
         with pytest.raises(RunLostError):
             await log.committed()
