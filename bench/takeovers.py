@@ -30,6 +30,10 @@ from tests.servers import Databases, Postgres, Site, Valkey
 PROCESSES: Final = 3
 RUNS: Final = 12
 PATIENCE: Final = 30.0
+EVENTS: Final = (
+    "SELECT payload FROM chat_event JOIN chat_run ON chat_run.id = run_id"
+    " WHERE session_id = ? AND kind <> 'step_delta'"
+)
 WATCHED: Final = 6.0  # seconds after a fault
 LONG_ANSWER: Final = "[stream thought=200 tokens=800 rate=50]"
 # A thought of a second and a call, nineteen times, and then an answer.
@@ -141,9 +145,14 @@ async def rolling(start: Callable[[], Site], old: list[Site]) -> bool:
         silences = await asyncio.gather(*watching)
         reasons = Counter(str(viewer.reason(1)) for viewer in everybody)
         closes = Counter(len(viewer.closes) for viewer in everybody)
-        count = "SELECT count(*) FROM chat_event WHERE payload LIKE ?"
-        ((discarded,),) = new.rows(count, '%"discarded"%')
-        ((released,),) = new.rows(count, '%"run_released"%')
+        kinds = Counter(
+            found
+            for viewer in everybody
+            for (payload,) in new.rows(EVENTS, viewer.session_id)
+            for found in ('"discarded"', '"run_released"')
+            if found in payload
+        )
+        discarded, released = kinds['"discarded"'], kinds['"run_released"']
     _say(
         f"rolling restart of {len(old)}: {dict(reasons)}, {discarded} steps discarded,"
         f" {released} hand-overs, reconnects {dict(closes)},"

@@ -37,6 +37,7 @@ COMPACT_RUNS: Final = 100  # at a time; `manage.py compact` does not wait in bet
 
 DAY: Final = 24 * 3600.0
 MEASURE_SECONDS: Final = 5.0
+ALONE_SECONDS: Final = 0.5  # from one look whether others are there to the next
 WARM_SECONDS: Final = 20.0  # that imports may take before a newcomer goes to work
 CLOSE_SECONDS: Final = 2.0  # for each part of closing that others could hold up
 
@@ -107,15 +108,23 @@ class Runtime:
         self._impatient.set()
 
     async def _drain(self) -> None:
-        patience = 0 if self.scheduler.lease.is_alone else settings.DRAIN_SECONDS
-        waits = {
-            asyncio.create_task(self.scheduler.drain()),
-            asyncio.create_task(self._impatient.wait()),
-        }
-        await asyncio.wait(waits, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
+        drained = asyncio.create_task(self.scheduler.drain())
+        impatient = asyncio.create_task(self._impatient.wait())
+        end = self.loop.time() + settings.DRAIN_SECONDS
+        # Looked at again and again: the others may be ending as well.
+        while (
+            not self.scheduler.lease.is_alone and (left := end - self.loop.time()) > 0
+        ):
+            over, _ = await asyncio.wait(
+                {drained, impatient},
+                timeout=min(left, ALONE_SECONDS),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if over:
+                break
+        for wait in (drained, impatient):
             wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+        await asyncio.gather(drained, impatient, return_exceptions=True)
 
     async def close(self) -> None:
         """Stop, and hand the runs over to whoever is there. No part may take long."""

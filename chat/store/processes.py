@@ -48,6 +48,7 @@ class Neighbour(Struct, frozen=True):
 
     id: int
     name: str
+    slots: int  # none: it takes no runs, or none any more
     lock_no: int
     gone: bool  # it should hold a lock of PostgreSQL, and does not
     late: bool  # its heartbeat is overdue
@@ -91,13 +92,15 @@ def drop_lock(process_id: int) -> None:
         raise DeclaredDeadError
 
 
-def beat(process_id: int, running: int) -> set[int]:
-    """Say that the process lives and drives so many runs; the ids of those it owns.
+def beat(process_id: int, running: int, slots: int) -> set[int]:
+    """Say that the process lives, drives so many runs of at most so many.
+
+    Returns the ids of the runs that it owns.
 
     Raises DeclaredDeadError.
     """
     row = Process.objects.filter(id=process_id)
-    if not row.update(heartbeat=Now(), running=running):
+    if not row.update(heartbeat=Now(), running=running, slots=slots):
         raise DeclaredDeadError
     mine = Run.objects.filter(status=Run.Status.RUNNING, process=process_id)
     return set(mine.values_list("id", flat=True))
@@ -109,6 +112,7 @@ def neighbours(process_id: int, takeover: timedelta) -> list[Neighbour]:
     rows = Process.objects.exclude(id=process_id).values_list(
         "id",
         "name",
+        "slots",
         "lock_no",
         RawSQL(_LOCK_IS_GONE, [LOCK_CLASS], BooleanField())  # noqa: S611  (our own)
         if on_postgresql

@@ -77,7 +77,7 @@ class Lease:
         slots: int,
     ) -> None:
         self.process_id: int | None = None  # None until there is a row
-        self.is_alone = True  # as of the last look
+        self.is_alone = True  # as of the last look: nobody else takes runs
         self._running = running
         self._on_lost = on_lost
         self._on_undriven = on_undriven
@@ -101,8 +101,16 @@ class Lease:
         self._stopping = False
         self._stopped = asyncio.Event()
         self._wake_up, self._woken = socket.socketpair()
+        self._wake_up.settimeout(0)
+        self._woken.settimeout(0)
         self._thread = threading.Thread(target=self._live, name="lease", daemon=True)
         self._thread.start()
+
+    def retire(self) -> None:
+        """Let the others know that this process takes no runs any more."""
+        self._slots = 0
+        self._next_beat = 0.0
+        self._wake()
 
     async def leave(self) -> None:
         """Hand over what this process drives, so that nobody takes it for dead."""
@@ -119,12 +127,16 @@ class Lease:
     async def stop(self) -> None:
         """End the thread, and with it the lock. Without `leave` that is a death."""
         self._stopping = True
-        self._wake_up.close()  # which wakes the thread
+        self._wake()
         with suppress(TimeoutError):  # hung in the database: it is a daemon
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._stopped.wait()
 
     # ------------------------------------------------------------ on the event loop
+
+    def _wake(self) -> None:
+        with suppress(OSError):  # it is being woken, or has ended
+            self._wake_up.send(b"!")
 
     def _answer(self, ping: int) -> None:
         self._answered, self._driven = ping, self._running()
@@ -157,6 +169,7 @@ class Lease:
         finally:
             self._hold.release()
             connection.close()
+            self._wake_up.close()
             self._woken.close()
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._stopped.set)
@@ -192,6 +205,8 @@ class Lease:
             poll.register(postgres.socket, select.POLLIN)
         self._awake_at = time.monotonic() + seconds
         ready = {fd for fd, _ in poll.poll(seconds * 1000)}
+        if self._woken.fileno() in ready:
+            self._woken.recv(64)
         if postgres is not None and postgres.socket in ready:
             try:
                 postgres.consume_input()
@@ -241,7 +256,7 @@ class Lease:
     def _beat(self, process_id: int) -> None:
         driven = self._driven  # from before the question, so that nothing is missed
         self._next_beat = time.monotonic() + settings.HEARTBEAT_SECONDS
-        mine = processes.beat(process_id, len(driven))
+        mine = processes.beat(process_id, len(driven), self._slots)
         if lost := driven - mine:
             self._loop.call_soon_threadsafe(self._on_lost, lost)
         # At two beats: the first may have met a claim that was under way.
@@ -253,7 +268,7 @@ class Lease:
     def _look(self, process_id: int) -> None:
         missing: dict[tuple[int, int], float] = {}
         others = processes.neighbours(process_id, self._takeover)
-        self.is_alone = not others
+        self.is_alone = not any(other.slots for other in others)
         now = time.monotonic()
         if now - self._started > SLOW_SECONDS:
             self._troubled = now  # before judging by an answer that came so late

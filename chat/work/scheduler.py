@@ -142,6 +142,7 @@ class Scheduler:
     async def drain(self) -> None:
         """Claim nothing more; return when all runs have ended or were handed over."""
         self._closing = True
+        self.lease.retire()
         for driver in self._drivers.values():
             driver.drain()
         while tasks := [d.task for d in self._drivers.values()] + [*self._background]:

@@ -25,11 +25,11 @@ def test_a_heartbeat_tells_which_runs_are_ones_own() -> None:
     mine, done = claimed_run(process=here).run, claimed_run(process=here).run
     running_run()
     finish(done)
-    assert processes.beat(here, 2) == {mine.pk}
+    assert processes.beat(here, 2, 8) == {mine.pk}
     assert Process.objects.get(id=here).running == 2
     bury_process_of(mine.pk)
     with pytest.raises(DeclaredDeadError):
-        processes.beat(here, 2)
+        processes.beat(here, 2, 8)
 
 
 def test_only_who_is_late_is_declared_late() -> None:
