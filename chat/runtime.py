@@ -164,8 +164,6 @@ class Runtime:
         """Sessions are gone for good: tell whoever watches, or drives runs there."""
         for session_id in erased.session_ids:
             self.hub.end(session_id)
-        for session_id in erased.session_ids:
-            self.hub.end(session_id)
         self.scheduler.give_up_everywhere(erased.run_ids)
 
     def _on_call(self, session_id: UUID) -> None:

@@ -145,6 +145,69 @@ def test_protocol_page_tells_the_limits() -> None:
     assert f"pings every {protocol.HEARTBEAT_INTERVAL} s" in PROTOCOL
 
 
+# Modules without a test module of their own, and where they are tested: with what uses
+# them, since nobody else does.
+TESTED_WITH = {
+    "agents/base.py": "agents/test_plain.py",
+    "agents/builtin/phrases.py": "agents/builtin/test_model.py",
+    "agents/builtin/server.py": "agents/builtin/test_model.py",
+    "agents/model/answer.py": "agents/model/test_client.py",
+    "agents/model/calls.py": "agents/model/test_rounds.py",
+    "agents/model/errors.py": "work/test_model_servers.py",
+    "agents/model/fields.py": "work/test_model_servers.py",
+    "agents/model/lenient.py": "work/test_model_servers.py",
+    "agents/model/textcalls.py": "work/test_model_servers.py",
+    "agents/qwen/context.py": "agents/qwen/test_agent.py",
+    "agents/qwen/library.py": "agents/qwen/test_agent.py",
+    "agents/qwen/run.py": "agents/qwen/test_agent.py",
+    "agents/qwen/threads.py": "agents/qwen/test_agent.py",
+    "agents/stream.py": "agents/qwen/test_agent.py",
+    "apps.py": "test_checks.py",
+    "auth/guests.py": "auth/test_visitors.py",
+    "auth/middleware.py": "test_communicator.py",
+    "lifespan.py": "test_production.py",
+    "live/layer.py": "live/test_hub.py",
+    "live/track.py": "live/test_feed.py",
+    "live/viewer.py": "live/test_feed.py",
+    "log/batches.py": "log/test_journal.py",
+    "management/commands/compact.py": "log/test_compaction.py",
+    "management/commands/prepare.py": "test_prepare.py",
+    "management/commands/runserver.py": "test_asgi.py",
+    "management/commands/setup_admin.py": "test_prepare.py",
+    "management/commands/work.py": "test_roles.py",
+    "metrics.py": "test_health.py",
+    "routing.py": "test_consumers.py",
+    "signals.py": "browser/test_sign_in.py",
+    "store/guests.py": "auth/test_visitors.py",
+    "store/load.py": "test_roles.py",
+    "store/sql.py": "store/test_claiming.py",
+    "store/writing.py": "store/test_stopping.py",
+    "threads.py": "store/test_database.py",
+    "urls.py": "test_views.py",
+    "work/leases.py": "test_leases.py",
+}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        str(file.relative_to(ROOT / "chat"))
+        for file in sorted((ROOT / "chat").rglob("*.py"))
+        if file.name != "__init__.py" and "migrations" not in file.parts
+    ],
+)
+def test_every_module_has_its_tests(module: str) -> None:
+    folder, _, name = module.rpartition("/")
+    tests = ROOT / "tests"
+    if folder in {"markdown", "words", "templatetags"}:  # one face each
+        own = tests / {"markdown": "test_markdown.py"}.get(folder, "test_words.py")
+    else:
+        own = tests / folder / f"test_{name}"
+    told = TESTED_WITH.get(module)
+    assert (own if told is None else tests / told).exists(), module
+    assert told is None or not own.exists(), f"{module} has tests of its own now"
+
+
 def test_no_source_file_is_empty_of_a_docstring() -> None:
     for folder in ("chat", "reasoning_site", "tests"):
         for file in (ROOT / folder).rglob("*.py"):
