@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any, Final, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 
+from reasoning_site import addresses
+from reasoning_site.addresses import Address
+
 T = TypeVar("T")
+
+POSTGRES_PORT: Final = 5432
+_HOST: Final = re.compile(r"\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9a-fA-F:.]+\]")
+ENCODE: Final = (
+    "special characters of a password are percent-encoded "
+    "(# is %23, / is %2F, ? is %3F, @ is %40)"
+)
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -94,13 +104,40 @@ def path(name: str, default: Path) -> Path:
 
 
 def http_url(name: str) -> str:
-    """An http or https address without a slash at the end, or nothing."""
-    value = text(name).rstrip("/")
-    if value and (
-        urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname
-    ):
+    """An http or https address without a slash at its path's end, or nothing.
+
+    It may have a query: `https://host/openai?api-version=2024-10-21`.
+    """
+    value = text(name)
+    if not value:
+        return ""
+    address = _address(name, value, "an address such as http://localhost:11434/v1")
+    if address.scheme not in {"http", "https"} or len(address.hosts) != 1:
         raise _nonsense(name, "an address such as http://localhost:11434/v1")
-    return value
+    base, has_query, query = value.partition("?")
+    return base.rstrip("/") + has_query + query
+
+
+def hosts(name: str, default: str) -> list[str]:
+    """Names of hosts, `*` and `.example.com` among them, separated by commas."""
+    found = words(name, default)
+    for host in found:
+        if host != "*" and not _HOST.fullmatch(host):
+            raise _nonsense(name, "names of hosts, without scheme, port and path")
+    return found
+
+
+def origins(name: str) -> list[str]:
+    """Origins such as `https://chat.example` or `https://*.example`."""
+    found = words(name)
+    for origin in found:
+        if not re.fullmatch(
+            r"https?://(\*\.)?([\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", origin
+        ):
+            raise _nonsense(
+                name, "origins such as https://chat.example, without a slash at the end"
+            )
+    return found
 
 
 def url_path(name: str) -> str:
@@ -137,16 +174,14 @@ def database(name: str, sqlite_file: Path, pool_size: int) -> dict[str, Any]:
     follows a `?` goes to PostgreSQL as it is (`sslmode=require`, `host=/a/socket`).
     """
     value = text(name)
-    url = urlsplit(value)
-    match url.scheme:
-        case "":
-            if value:
-                raise _nonsense(name, "sqlite:////file or postgres://host/name")
-            return _sqlite(sqlite_file)
-        case "sqlite":
-            return _sqlite(Path(unquote(url.path.removeprefix("/")) or sqlite_file))
+    if not value:
+        return _sqlite(sqlite_file)
+    address = _address(name, value, "sqlite:////file or postgres://host/name")
+    match address.scheme:
+        case "sqlite" if not address.hosts:
+            return _sqlite(Path(address.path or sqlite_file))
         case "postgres" | "postgresql":
-            return _postgres(value, pool_size)
+            return _postgres(address, pool_size)
         case _:
             raise _nonsense(name, "sqlite:////file or postgres://host/name")
 
@@ -156,9 +191,10 @@ def direct_database(name: str) -> dict[str, Any] | None:
     value = text(name)
     if not value:
         return None
-    if urlsplit(value).scheme not in {"postgres", "postgresql"}:
+    address = _address(name, value, "postgres://host/name")
+    if address.scheme not in {"postgres", "postgresql"}:
         raise _nonsense(name, "postgres://host/name")
-    described = _postgres(value, 1)
+    described = _postgres(address, 1)
     del described["OPTIONS"]["pool"]
     return described
 
@@ -183,16 +219,21 @@ def _sqlite(file: Path) -> dict[str, Any]:
     }
 
 
-def _postgres(value: str, pool_size: int) -> dict[str, Any]:
-    url = urlsplit(value)
-    extra = dict(parse_qsl(url.query))
+def _postgres(address: Address, pool_size: int) -> dict[str, Any]:
+    extra = dict(address.query)
+    # libpq takes several hosts, and then as many ports.
+    host = ",".join(host for host, _ in address.hosts)
+    ports = [port for _, port in address.hosts]
+    port = ""
+    if any(ports):
+        port = ",".join(str(each or POSTGRES_PORT) for each in ports)
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": unquote(url.path.removeprefix("/")) or extra.pop("dbname", "postgres"),
-        "USER": unquote(url.username or "") or extra.pop("user", ""),
-        "PASSWORD": unquote(url.password or "") or extra.pop("password", ""),
-        "HOST": unquote(url.hostname or "") or extra.pop("host", ""),
-        "PORT": str(url.port or extra.pop("port", "")),
+        "NAME": address.path or extra.pop("dbname", "postgres"),
+        "USER": address.user or extra.pop("user", ""),
+        "PASSWORD": address.password or extra.pop("password", ""),
+        "HOST": host or extra.pop("host", ""),
+        "PORT": port or extra.pop("port", ""),
         # Under ASGI a connection kept per thread leaks; the pool keeps them instead.
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
@@ -218,43 +259,69 @@ def redis_host(name: str) -> dict[str, Any] | None:
     """The host entry channels_redis wants, or None when there is no Redis.
 
     `redis://`, `rediss://` or `unix://`, or Sentinels:
-    `sentinel://one:26379,two:26379/master-name?db=0`.
+    `sentinel://user:password@one:26379,[::1]:26379/master-name?db=0`. The credentials
+    are those of the Redis that they watch over; their own are `sentinel_username` and
+    `sentinel_password` in the query.
     """
     value = text(name)
     if not value:
         return None
+    expected = "redis://host:6379/0 or sentinel://a:26379,b:26379/master"
+    address = _address(name, value, expected)
     # A hung Redis may cost a publisher a second or two, not more.
-    patience = {
+    limits = {
         "socket_timeout": 2,
         "socket_connect_timeout": 1,
         "health_check_interval": 15,
     }
-    scheme, _, rest = value.partition("://")
-    if scheme in {"redis", "rediss", "unix"} and rest:
-        return {"address": value, **patience}
-    if scheme == "sentinel" and rest:
-        return {**_sentinels(name, rest), **patience}
-    raise _nonsense(name, "redis://host:6379/0 or sentinel://a:26379,b:26379/master")
+    match address.scheme:
+        case "redis" | "rediss" if len(address.hosts) == 1:
+            _database_number(name, address.path or address.query.get("db", "0"))
+            return {"address": value, **limits}
+        case "unix" if address.path and not address.hosts:
+            _database_number(name, address.query.get("db", "0"))
+            return {"address": value, **limits}
+        case "sentinel" if address.hosts and address.path:
+            return {**_sentinels(name, address, limits), **limits}
+        case _:
+            raise _nonsense(name, expected)
 
 
-def _sentinels(name: str, rest: str) -> dict[str, Any]:
-    addresses, _, tail = rest.rpartition("@")[2].partition("/")
-    credentials = rest.rpartition("@")[0]
-    master, _, query = tail.partition("?")
-    if not master:
-        raise _nonsense(name, "sentinel://a:26379,b:26379/master-name")
-    host: dict[str, Any] = {"sentinels": [], "master_name": master}
-    for address in addresses.split(","):
-        machine, _, port = address.strip().rpartition(":")
-        if not machine or not port.isdigit():
-            raise _nonsense(name, "sentinels written as machine:port")
-        host["sentinels"].append((machine, int(port)))
-    if credentials:
-        user, _, password = credentials.partition(":")
-        host |= {"username": unquote(user) or None, "password": unquote(password)}
-    if db := dict(parse_qsl(query)).get("db"):
-        host["db"] = int(db)
+def _sentinels(name: str, address: Address, limits: dict[str, int]) -> dict[str, Any]:
+    query = dict(address.query)
+    if not all(port for _, port in address.hosts):
+        raise _nonsense(name, "sentinels written as machine:port")
+    own = {
+        key: query.pop(f"sentinel_{key}")
+        for key in ("username", "password")
+        if f"sentinel_{key}" in query
+    }
+    host: dict[str, Any] = {
+        "sentinels": address.hosts,
+        "master_name": address.path,
+        "sentinel_kwargs": {**limits, **own},
+    }
+    if address.user or address.password:
+        host |= {"username": address.user or None, "password": address.password}
+    if "db" in query:
+        host["db"] = _database_number(name, query.pop("db"))
+    if query:
+        raise _nonsense(name, "db, sentinel_username, sentinel_password and no more")
     return host
+
+
+def _database_number(name: str, value: str) -> int:
+    if not value.isdecimal():
+        raise _nonsense(name, "a whole number for the database")
+    return int(value)
+
+
+def _address(name: str, value: str, expected: str) -> Address:
+    try:
+        return addresses.parse(value)
+    except ValueError:
+        # From nothing: what was wrong with it may be a part of a password.
+        raise _nonsense(name, f"{expected}; {ENCODE}") from None
 
 
 def _number(
@@ -267,7 +334,8 @@ def _number(
         number = read(value.replace("_", ""))
     except ValueError as error:
         raise _nonsense(name, kind) from error
-    if not float(number) >= at_least:  # type: ignore[arg-type]  # int or float; and NaN
+    # int or float; NaN and infinity are no numbers to wait for.
+    if not at_least <= float(number) < math.inf:  # type: ignore[arg-type]
         raise _nonsense(name, f"{kind}, at least {at_least:g}")
     return number
 

@@ -210,3 +210,116 @@ def test_options_are_a_json_object(monkeypatch: pytest.MonkeyPatch, value: str) 
     monkeypatch.setenv("OPTIONS", value)
     with pytest.raises(ImproperlyConfigured, match="OPTIONS"):
         env.json_object("OPTIONS")
+
+
+@pytest.mark.parametrize(
+    ("read", "values"),
+    [
+        (
+            lambda: env.database(NAME, SQLITE_FILE, 4),
+            [
+                "postgres://u:pa#ss@db.internal/site",
+                "postgres://u:pa?ss@db.internal/site",
+                "postgres://u:pa/ss@db.internal/site",
+                "postgres://u:pa[ss@db.internal/site",
+                "postgres://u:pa]ss@db.internal/site",
+                "postgres://u:pa%ss@db.internal/site",
+                "postgres://u:12/pass@db.internal/site",
+                "postgres://u:12?pass@db.internal/site",
+                "postgres://u:pa ss@db.internal/site",
+                "postgres://u:pass@db.internal:99999/site",
+                "postgres://u:pass@db.internal:0/site",
+                "postgres://u:pass@db.internal:port/site",
+                "postgres://u:pass@db1:5432,db2:x/site",
+                "postgres://u:pass@[::1/site",
+                "postgres://u:pass@db/site?sslmode",
+            ],
+        ),
+        (
+            lambda: env.redis_host(NAME),
+            [
+                "redis://:sec#ret@h:6379/0",
+                "redis://:sec/ret@h:6379/0",
+                "redis://:secret@h:70000/0",
+                "redis://:secret@h:6379/zero",
+                "redis://:secret@h:6379?db=x",
+                "redis://a:1,b:2/0",
+                "unix://",
+                "sentinel://a:26379/m?db=x",
+                "sentinel://:secret@a:26379/m?sentinel_pasword=hunter2",
+                "sentinel://:sec#ret@a:26379/m",
+            ],
+        ),
+        (
+            lambda: env.http_url(NAME),
+            [
+                "http://[::1",
+                "http://h:port/v1",
+                "http://h:99999/v1",
+                "https://user:pa#ss@host/v1",
+                "https://a,b/v1",
+            ],
+        ),
+        (
+            lambda: env.hosts(NAME, ""),
+            ["https://chat.example", "chat.example/", "chat.example:443", "a b"],
+        ),
+        (
+            lambda: env.origins(NAME),
+            ["https://own.site/", "own.site", "https://a.b/c", "https://*"],
+        ),
+        (lambda: env.seconds(NAME, 1), ["inf", "1e999", "-inf", "nan"]),
+    ],
+)
+def test_addresses_that_cannot_be_meant_stop_the_start_without_a_secret(
+    read: Callable[[], object], values: list[str], given: Callable[[str], None]
+) -> None:
+    for value in values:
+        given(value)
+        with pytest.raises(ImproperlyConfigured, match=NAME) as failure:
+            read()
+        # Nothing of it, nor in what a traceback would show.
+        assert failure.value.__cause__ is None
+        told = str(failure.value).replace("percent", "").replace("pass", "")
+        assert "ss@" not in told
+        assert "hunter" not in told
+        assert value not in told
+
+
+def test_several_postgresql_hosts_are_libpq_s_business(
+    given: Callable[[str], None],
+) -> None:
+    given("postgres://u:p%2Fw@db1:5432,db2:5433/site?target_session_attrs=read-write")
+    database = env.database(NAME, SQLITE_FILE, 4)
+    assert database["HOST"] == "db1,db2"
+    assert database["PORT"] == "5432,5433"
+    assert database["PASSWORD"] == "p/w"
+    assert database["OPTIONS"]["target_session_attrs"] == "read-write"
+    given("postgres://u@db1,db2:6432/site")
+    assert env.database(NAME, SQLITE_FILE, 4)["PORT"] == "5432,6432"
+    given("postgres://u@[::1]:5432/site")
+    assert env.database(NAME, SQLITE_FILE, 4)["HOST"] == "::1"
+
+
+def test_sentinels_have_credentials_of_their_own(given: Callable[[str], None]) -> None:
+    given("sentinel://:s3@[::1]:26379,two:26380/master?sentinel_password=s%23&db=1")
+    host = env.redis_host(NAME)
+    assert host is not None
+    assert host["sentinels"] == [("::1", 26379), ("two", 26380)]
+    assert host["password"] == "s3"
+    assert host["sentinel_kwargs"]["password"] == "s#"
+    assert host["db"] == 1
+
+
+def test_a_base_address_may_have_a_query(given: Callable[[str], None]) -> None:
+    given("https://me.openai.azure.com/openai/deployments/x/?api-version=2024-10-21")
+    assert env.http_url(NAME) == (
+        "https://me.openai.azure.com/openai/deployments/x?api-version=2024-10-21"
+    )
+
+
+def test_hosts_and_origins_as_people_write_them(given: Callable[[str], None]) -> None:
+    given("localhost, 127.0.0.1,[::1],.example.com,*")
+    assert len(env.hosts(NAME, "")) == 5
+    given("https://chat.example, http://localhost:3000,https://*.example.com")
+    assert len(env.origins(NAME)) == 3
