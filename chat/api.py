@@ -9,7 +9,6 @@ from uuid import UUID
 
 import msgspec
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from chat import runtime, store
@@ -32,7 +31,6 @@ def for_somebody(
     """Hand the view who is asking; 401 and 404 as JSON."""
 
     @wraps(view)
-    @never_cache
     def wrapped(
         request: HttpRequest, *args: P.args, **kwargs: P.kwargs
     ) -> HttpResponse:

@@ -14,7 +14,6 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadReque
 from django.shortcuts import redirect, render, resolve_url
 from django.templatetags.static import static
 from django.urls import reverse
-from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_POST, require_safe
@@ -26,11 +25,10 @@ from chat.auth import visitors
 from chat.models import Session
 from chat.store import Identity, NotYoursError
 from chat.wire.protocol import HEARTBEAT_INTERVAL, SNAPSHOT_RUNS
-from reasoning_site import csp
+from reasoning_site import headers
 
 
 @require_safe
-@never_cache
 @ensure_csrf_cookie
 def new_chat(request: HttpRequest) -> HttpResponse:
     """The page for a session that begins with its first message."""
@@ -38,7 +36,6 @@ def new_chat(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@never_cache
 @ensure_csrf_cookie
 def chat(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """The page of a session. One that is somebody else's is not there.
@@ -80,7 +77,7 @@ def image(request: HttpRequest) -> HttpResponse:
     nonce = secrets.token_urlsafe(16)
     context = {"address": address, "alt": request.POST.get("alt"), "nonce": nonce}
     response = render(request, "chat/image.html", context)
-    response.headers[csp.HEADER] = csp.image_policy(nonce)
+    response.headers[headers.POLICY] = headers.image_policy(nonce)
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
 

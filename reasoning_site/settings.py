@@ -90,7 +90,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "reasoning_site.csp.content_security_policy",
+    "reasoning_site.headers.response_headers",
     "reasoning_site.setup_needed.SetupNeededMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.middleware.gzip.GZipMiddleware",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from django.conf import settings as django_settings
 from django.core.checks import run_checks
 
 from chat import checks
+from tests.servers import ROOT, Site
 
 POSTGRES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "site"}}
 
@@ -101,3 +104,16 @@ def test_sqlite_on_a_network_file_system_is_refused(
     assert ids() == set()
     given(DATABASES=POSTGRES)
     assert ids() == set()
+
+
+def test_a_site_behind_tls_has_nothing_to_be_told(tmp_path: Path) -> None:
+    site = Site(tmp_path, HTTPS=1, ALLOWED_HOSTS="chat.example")
+    said = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT,
+        env=site.environment(),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert said.returncode == 0, said.stderr

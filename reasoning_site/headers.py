@@ -1,4 +1,8 @@
-"""The Content-Security-Policy of every page: nothing from elsewhere, no inline code."""
+"""What every response says of itself: what its page may do, and that nobody keeps it.
+
+Pages load nothing from elsewhere and hold no inline code. What is not a static file is
+somebody's own, or a form that holds their token: no cache stores it.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,11 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
 from django.utils.decorators import sync_and_async_middleware
 
-HEADER = "Content-Security-Policy"
+POLICY = "Content-Security-Policy"
+PERMISSIONS = "Permissions-Policy"
 
 # Images may only come from here: `![x](https://evil/?secret)` in a model's answer
 # would otherwise carry what it knows to anybody.
@@ -26,22 +32,56 @@ _IMAGE_POLICY = (
     "sandbox; default-src 'none'; img-src http: https:; style-src 'nonce-{nonce}'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-_TRUSTED_TYPES = "; require-trusted-types-for 'script'"
+# No policy may be made, so no text becomes markup or a script's address.
+_TRUSTED_TYPES = "; require-trusted-types-for 'script'; trusted-types 'none'"
+# What the pages use is for them alone; what browsers would offer besides is for nobody.
+_PERMISSIONS = ", ".join(
+    [
+        *(
+            f"{feature}=(self)"
+            for feature in (
+                "clipboard-write",
+                "publickey-credentials-create",
+                "publickey-credentials-get",
+            )
+        ),
+        *(
+            f"{feature}=()"
+            for feature in (
+                "accelerometer",
+                "camera",
+                "clipboard-read",
+                "display-capture",
+                "geolocation",
+                "gyroscope",
+                "hid",
+                "magnetometer",
+                "microphone",
+                "midi",
+                "payment",
+                "screen-wake-lock",
+                "serial",
+                "usb",
+                "xr-spatial-tracking",
+            )
+        ),
+    ]
+)
 
 
 @sync_and_async_middleware
-def content_security_policy(get_response: Callable[[HttpRequest], Any]) -> Any:
-    """Add the policy to every response that does not bring its own."""
+def response_headers(get_response: Callable[[HttpRequest], Any]) -> Any:
+    """Add the headers to every response that does not bring its own."""
     if iscoroutinefunction(get_response):
 
         async def respond_async(request: HttpRequest) -> HttpResponseBase:
             answer: Awaitable[HttpResponseBase] = get_response(request)
-            return _with_policy(request, await answer)
+            return _with_headers(request, await answer)
 
         return respond_async
 
     def respond(request: HttpRequest) -> HttpResponseBase:
-        return _with_policy(request, get_response(request))
+        return _with_headers(request, get_response(request))
 
     return respond
 
@@ -60,8 +100,11 @@ def image_policy(nonce: str) -> str:
     return _IMAGE_POLICY.format(nonce=nonce)
 
 
-def _with_policy(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    response.headers.setdefault(HEADER, policy(request))
+def _with_headers(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    response.headers.setdefault(POLICY, policy(request))
+    response.headers.setdefault(PERMISSIONS, _PERMISSIONS)
+    if not response.has_header("Cache-Control"):  # static files bring theirs
+        add_never_cache_headers(response)
     return response
 
 
@@ -71,4 +114,4 @@ def _connect_sources(request: HttpRequest) -> str:
         host = request.get_host()
     except DisallowedHost:
         return "'self'"
-    return f"'self' ws://{host} wss://{host}"
+    return f"'self' {'wss' if request.is_secure() else 'ws'}://{host}"
