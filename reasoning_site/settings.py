@@ -91,6 +91,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "reasoning_site.headers.response_headers",
+    "reasoning_site.readable.ReadableMiddleware",
     "reasoning_site.setup_needed.SetupNeededMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.middleware.gzip.GZipMiddleware",

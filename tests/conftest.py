@@ -22,6 +22,12 @@ class StartSite(Protocol):
     ) -> Site: ...
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much `test_fuzz.py` tries."""
+    parser.addoption("--fuzz", type=int, default=300, help="frames and requests")
+    parser.addoption("--fuzz-seed", type=int, default=1, help="which of them")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
