@@ -34,9 +34,29 @@ else:
 MAX_SHOWN_RUNS = 50
 MAX_BRIEF_CHARS = 80
 
+# How Django's filters ask.
+_CHOICES = frozenset({"exact", "isnull", "isempty", "in"})
+_DATES = frozenset({"year", "month", "day", "gte", "lt"})
+
 
 class _LookOnly:
-    """Neither add nor change."""
+    """Neither add nor change; nothing is looked for but by the filters on the page.
+
+    Django would take any field: `?guest_key__startswith=a` says a secret by and by.
+    """
+
+    list_filter: ClassVar[Any]
+    date_hierarchy: ClassVar[str | None]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Whether a link of this page asks so."""
+        fields = [
+            each if isinstance(each, str) else each[0] for each in self.list_filter
+        ]
+        field, _, how = lookup.rpartition("__")
+        if how in _DATES:
+            return field in {*fields, self.date_hierarchy}
+        return lookup in fields or (field in fields and how in _CHOICES)
 
     def has_add_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
         return False

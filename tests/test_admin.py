@@ -142,6 +142,36 @@ def test_filters_narrow_the_list(
     assert found(admin_client, path, **query) == count
 
 
+@pytest.mark.parametrize(
+    "lookup",
+    [
+        *("guest_key__startswith", "guest_key", "guest_key__exact", "guest_key__gt"),
+        *("owner__password__startswith", "owner__session__guest_key", "title__regex"),
+        *("runs__session__guest_key__startswith", "agent_name__startswith"),
+    ],
+)
+def test_nothing_can_be_guessed_letter_by_letter(
+    admin_client: Client, lookup: str
+) -> None:
+    session = running_run(who=Identity(None, "very-secret-key")).session
+    answers = [
+        admin_client.get(path, {name: value})
+        for path, name in ((SESSIONS, lookup), (RUNS, f"session__{lookup}"))
+        for value in ("v", "w")
+    ]
+    assert str(session.pk) not in "".join(map(str, answers))
+    assert {answer.status_code for answer in answers} == {400}
+
+
+@pytest.mark.parametrize("path", [SESSIONS, RUNS, USERS])
+@pytest.mark.parametrize("name", ["q", "agent_name", "username", "o", "\0"])
+def test_a_nul_is_refused_wherever_it_stands(
+    admin_client: Client, path: str, name: str
+) -> None:
+    assert admin_client.get(path, {name: "a\0"}).status_code == 400
+    assert admin_client.post(path, {name: "a\0"}).status_code == 400
+
+
 def test_a_session_shows_every_step_in_its_colour(
     admin_client: Client, run: Run
 ) -> None:
