@@ -29,14 +29,31 @@ def own_folder(settings: Settings, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(*arguments: str) -> str:
-    out = io.StringIO()
+class Terminal(io.StringIO):
+    """Somebody looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def run(*arguments: str, out: io.StringIO | None = None) -> str:
+    out = out or io.StringIO()
     call_command(*arguments, stdout=out)
     return out.getvalue()
 
 
+@pytest.mark.parametrize("command", ["setup_admin", "prepare"])
+def test_a_log_is_told_where_the_password_is_kept_and_not_the_password(
+    own_folder: Path, command: str
+) -> None:
+    said = run(command)
+    file = own_folder / "admin-password.txt"
+    assert str(file) in said
+    assert file.read_text().strip() not in said
+
+
 def test_the_administrator_can_sign_in_with_the_kept_password(own_folder: Path) -> None:
-    said = run("setup_admin")
+    said = run("setup_admin", out=Terminal())
     file = own_folder / "admin-password.txt"
     password = file.read_text().strip()
     assert password in said

@@ -20,16 +20,18 @@ class Command(BaseCommand):
     help = "Makes the account `admin` with a generated password, if there is none yet."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        """Make the account and say its password, once; it stays in DATA_DIR."""
+        """Make the account and say where its password is kept.
+
+        The password itself is for a terminal: what a service prints goes into a log.
+        """
         users = get_user_model()
         if users.objects.filter(is_superuser=True).exists():
             return
         password = secrets.token_urlsafe(12)
         kept = keep(password, settings.DATA_DIR / FILE)
         users.objects.create_superuser(NAME, password=password)
-        self.stdout.write(
-            f"Administrator: {NAME}, password: {password} (kept in {kept})"
-        )
+        shown = f"{password} (kept in {kept})" if self.stdout.isatty() else kept
+        self.stdout.write(f"Administrator: {NAME}, password: {shown}")
 
 
 def keep(password: str, file: Path) -> Path:
