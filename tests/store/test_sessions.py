@@ -69,8 +69,11 @@ def test_a_session_has_an_owner_or_a_guest_never_both_nor_neither() -> None:
 
 def test_sessions_are_listed_pinned_first_then_by_last_activity() -> None:
     old, new, pinned = uuid4(), uuid4(), uuid4()
-    for session_id in (pinned, old, new):
+    for day, session_id in enumerate((pinned, old, new), start=1):
         ask(session_id)
+        # Two messages within a millisecond would have no order.
+        moment = datetime(2030, 1, day, tzinfo=UTC)
+        Session.objects.filter(id=session_id).update(updated_at=moment)
     store.change_session(pinned, GUEST, SessionChange(pinned=True))
     assert ids(GUEST) == [pinned, new, old]
     Session.objects.filter(id=old).update(updated_at=datetime(2040, 1, 1, tzinfo=UTC))
