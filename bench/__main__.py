@@ -1,4 +1,4 @@
-"""Measure the site beside a bare relay that stores nothing: `make bench`.
+"""Measure the site beside relays that store nothing: `make bench`.
 
     python -m bench [part …]
 
@@ -12,17 +12,19 @@ import argparse
 
 import uvloop
 
-from bench import processes, tokens, viewers
+from bench import log_size, processes, starts, tokens, viewers
 from bench.harness import house
 
 PARTS = {
     "alone": tokens.alone,
+    "starts": starts.starts,
     "crowd": tokens.crowd,
     "ramp": tokens.ramp,
     "two": processes.two,
     "idle": processes.idle,
     "viewers": viewers.watching,
     "back": viewers.coming_back,
+    "log": log_size.log_size,
     "soak": viewers.soak,
 }
 

@@ -7,6 +7,7 @@ since it shares two cores with what it measures.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -14,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Final, cast
@@ -29,7 +29,6 @@ ENDS: Final = (b'"run_finished"', b'{"type": "end"}')
 TEXT, PING, PONG = 1, 9, 10
 TWO_BYTES, HEAD = 126, 2
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-TICKS: Final = os.sysconf("SC_CLK_TCK")
 LIMITS: Final = dict.fromkeys(
     (
         "MAX_RUNS",
@@ -43,18 +42,19 @@ LIMITS: Final = dict.fromkeys(
 
 
 class Relay(Server):
-    """The bare relay, as one uvicorn process."""
+    """A relay of `bench.relay`, as one uvicorn process."""
 
     name = "relay"
 
-    def __init__(self, folder: Path, base_url: str) -> None:
+    def __init__(self, folder: Path, base_url: str, kind: str) -> None:
         super().__init__(folder)
         self._base_url = base_url
+        self._kind = kind
 
     def command(self) -> list[str]:
         """Like the site's."""
         return [
-            *(sys.executable, "-m", "uvicorn", "bench.relay:application"),
+            *(sys.executable, "-m", "uvicorn", f"bench.relay:{self._kind}"),
             *("--port", str(self.port), "--ws", "websockets-sansio"),
             *("--ws-per-message-deflate", "false", "--lifespan", "off"),
             *("--log-level", "warning"),
@@ -68,7 +68,7 @@ class Relay(Server):
 class House:
     """The servers of one measurement, started when asked for, gone at the end."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
         self._folder = folder
         self._stack = stack
         self.model = stack.enter_context(ModelServer())
@@ -87,13 +87,13 @@ class House:
         """The URL of a fresh database, `sqlite` or `postgresql`."""
         return self._databases.new(vendor)
 
-    @contextmanager
-    def relay(self) -> Iterator[Relay]:
-        """The bare relay, while the block lasts."""
-        with Relay(self._folder, self.model.base_url) as relay:
+    @contextlib.contextmanager
+    def relay(self, kind: str) -> Iterator[Relay]:
+        """A relay, `bare` or `usual`, while the block lasts."""
+        with Relay(self._folder, self.model.base_url, kind) as relay:
             yield relay
 
-    @contextmanager
+    @contextlib.contextmanager
     def site(self, vendor: str, **settings: object) -> Iterator[Site]:
         """One process of the site on a fresh database, while the block lasts."""
         settings.setdefault("DATABASE_URL", self.database(vendor))
@@ -105,17 +105,17 @@ class House:
         ) as site:
             yield site
 
-    @contextmanager
+    @contextlib.contextmanager
     def valkey(self) -> Iterator[Valkey]:
         """A Redis-compatible server, while the block lasts."""
         with tempfile.TemporaryDirectory() as folder, Valkey(Path(folder)) as valkey:
             yield valkey
 
 
-@contextmanager
+@contextlib.contextmanager
 def house() -> Iterator[House]:
     """A model server and PostgreSQL, and a folder for what else is started."""
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         yield House(Path(folder), stack)
 
@@ -141,6 +141,7 @@ class Socket(asyncio.Protocol):
         self._buffer = bytearray()
         self._opened = False
         self.ready = asyncio.get_running_loop().create_future()
+        self.joined = asyncio.get_running_loop().create_future()
         self.ended = asyncio.get_running_loop().create_future()
         self.first = asyncio.get_running_loop().create_future()
         self.begun = 0.0  # when it asked
@@ -193,6 +194,8 @@ class Socket(asyncio.Protocol):
             return
         self.frames += 1
         self.last = payload
+        if not self.joined.done() and b'"snapshot"' in payload:
+            self.joined.set_result(None)
         stamps = STAMP.findall(payload)
         if stamps:
             now = time.monotonic_ns() // 1000
@@ -206,7 +209,7 @@ class Socket(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Whoever waits is told."""
-        for future in (self.ready, self.first, self.ended):
+        for future in (self.ready, self.joined, self.first, self.ended):
             if not future.done():
                 future.set_exception(ConnectionError(error or "closed"))
                 future.exception()
@@ -257,12 +260,10 @@ def cpu_seconds(pid: int) -> float:
     """CPU time so far of a process and of all that it has started."""
     total = 0.0
     for process in (pid, *_children(pid)):
-        try:
-            stat = Path(f"/proc/{process}/stat").read_text()
-        except OSError:  # ended just now
-            continue
-        fields = stat.rpartition(")")[2].split()
-        total += (int(fields[11]) + int(fields[12])) / TICKS
+        # The clock of another process, as clock_getcpuclockid(3) makes it: ticks of
+        # /proc are too coarse for one run.
+        with contextlib.suppress(OSError):  # ended just now
+            total += time.clock_gettime((~process << 3) | 2)
     return total
 
 

@@ -1,7 +1,5 @@
 """What a token takes on disk: while its run goes on, and when it has been compacted.
 
-    python -m bench.log_size
-
 Runs are written as the journal writes them, a row for each token of some 18 bytes, made
 of words from the README by chance: what repeats, a database may compress. Then come
 `store.compact` and VACUUM. A token's share is the whole database's growth.
@@ -9,17 +7,17 @@ of words from the README by chance: what repeats, a database may compress. Then 
 
 from __future__ import annotations
 
-import argparse
+import asyncio
 import os
 import re
 import sys
 import tempfile
-from pathlib import Path
 from random import choices
 from typing import Final
 from uuid import uuid4
 
-from tests.servers import ROOT, Databases, Postgres
+from bench.harness import House, table
+from tests.servers import ROOT
 
 RUNS: Final = 50
 TOKENS: Final = 2_000
@@ -112,25 +110,26 @@ def measure() -> tuple[float, float, float]:
     return text / tokens, written / tokens, compacted / tokens
 
 
-def main() -> None:
-    """Measure one database."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--vendor", default="postgresql")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, Postgres() as postgres:
-        databases = Databases(Path(name), lambda: postgres)
-        os.environ["DATABASE_URL"] = databases.new(given.vendor)
-        os.environ["DATA_DIR"] = name
-        os.environ["DJANGO_SETTINGS_MODULE"] = "reasoning_site.settings"
-        import django  # noqa: PLC0415  (its settings are made first)
-
-        django.setup()
-        text, written, compacted = measure()
-        sys.stdout.write(
-            f"{given.vendor}: a token of {text:.0f} bytes takes {written:.0f} bytes,"
-            f" compacted {compacted:.0f}\n"
-        )
+async def log_size(house: House) -> None:
+    """Both databases, each measured by a process of its own: Django knows one."""
+    rows = []
+    for vendor in ("sqlite", "postgresql"):
+        with tempfile.TemporaryDirectory() as folder:
+            settings = {"DATABASE_URL": house.database(vendor), "DATA_DIR": folder}
+            measuring = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "bench.log_size"),
+                env={**os.environ, **settings},
+                stdout=asyncio.subprocess.PIPE,
+            )
+            output, _ = await measuring.communicate()
+        rows.append((vendor, *output.decode().split()))
+    head = ("database", "bytes of text a token", "as written", "compacted")
+    table("A token on disk", head, rows)
 
 
 if __name__ == "__main__":
-    main()
+    os.environ["DJANGO_SETTINGS_MODULE"] = "reasoning_site.settings"
+    import django
+
+    django.setup()
+    sys.stdout.write(" ".join(f"{size:.0f}" for size in measure()) + "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -22,7 +22,8 @@ from bench.harness import (
 )
 from tests.servers import Server
 
-SERVERS = ("relay", "sqlite", "postgresql")
+RELAYS = {"bare relay": "bare", "usual relay": "usual"}
+SERVERS = (*RELAYS, "sqlite", "postgresql")
 STEADY_SECONDS = 10
 RAMP = (100, 200, 300, 400)  # streams; 10 are begun a second
 RAMP_SECONDS = 5
@@ -41,8 +42,9 @@ class Crowd(Struct):
 
 @contextlib.contextmanager
 def server(house: House, name: str) -> Iterator[Server]:
-    """The relay, or the site on one of its databases."""
-    with house.relay() if name == "relay" else house.site(name) as running:
+    """A relay, or the site on one of its databases."""
+    kind = RELAYS.get(name)
+    with house.relay(kind) if kind else house.site(name) as running:
         yield running
 
 
@@ -82,13 +84,13 @@ async def crowd(house: House, streams: int = 50, rate: int = 50) -> None:
     for name in SERVERS:
         with server(house, name) as running:
             results[name] = await _crowd(house, running, streams, rate)
-    relay = results["relay"]
+    relays = [results[name] for name in RELAYS]
     rows = [
         (
             name,
             f"{found.cpu_per_token * 1e6:.0f}",
-            f"{found.cpu_per_token / relay.cpu_per_token:.2f}",
-            f"{found.rush_cpu / relay.rush_cpu:.2f}",
+            _of_relays(found.cpu_per_token, (of.cpu_per_token for of in relays)),
+            _of_relays(found.rush_cpu, (of.rush_cpu for of in relays)),
             f"{percentile(found.first, 0.99) * 1000:.0f}",
             milliseconds(found.rush),
             milliseconds(found.steady),
@@ -99,8 +101,8 @@ async def crowd(house: House, streams: int = 50, rate: int = 50) -> None:
     head = (
         "server",
         "steady, µs of CPU a token",
-        "of the relay's",
-        "rush, of the relay's",
+        "of the bare and the usual relay's",
+        "rush, of theirs",
         "first token p99, ms",
         "rush, ms, p50 / p99",
         "steady, ms, p50 / p99",
@@ -162,6 +164,10 @@ async def _ramp(running: Server, rate: int) -> list[str]:
     for socket in sockets:
         socket.close()
     return found
+
+
+def _of_relays(cost: float, relays: Iterable[float]) -> str:
+    return " / ".join(f"{cost / relay:.2f}" for relay in relays)
 
 
 async def _finish(socket: Socket, prompt: str) -> None:
