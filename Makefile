@@ -50,7 +50,7 @@ check: $(DEV) $(NODE) system ## everything that must hold, tests included; what 
 	@scripts/check.sh
 
 .PHONY: bench
-bench: $(DEV) ## what a token costs the server, beside a bare relay that stores nothing
+bench: $(DEV) ## what the site costs, beside relays that store nothing
 	python -m bench
 
 .PHONY: chaos
