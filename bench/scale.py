@@ -1,6 +1,6 @@
 """What a full database costs: begin, list, search, delete and look among many runs.
 
-    python -m bench.scale --runs 1000000 --vendors postgresql sqlite
+    python -m bench.scale --runs 1000000 --vendor postgresql
 
 The database is seeded by SQL: ten runs a chat, a step of 600 characters each, a
 hundred chats for each person, and one who has thirty times as many. The log's rows are

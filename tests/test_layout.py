@@ -167,6 +167,8 @@ TESTED_WITH = {
     "auth/middleware.py": "test_communicator.py",
     "lifespan.py": "test_production.py",
     "live/layer.py": "live/test_hub.py",
+    "live/reads.py": "live/test_feed.py",
+    "live/shelf.py": "live/test_feed.py",
     "live/track.py": "live/test_feed.py",
     "live/viewer.py": "live/test_feed.py",
     "log/batches.py": "log/test_journal.py",

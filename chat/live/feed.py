@@ -14,12 +14,21 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from uuid import UUID
 
-from msgspec import Raw, Struct, structs
+from msgspec import Struct, structs
 
 from chat.live.frames import MAX_FRAME_CHARS, frames_of, joined
+from chat.live.reads import (
+    Read,
+    ReadLog,
+    ReadRows,
+    ReadRun,
+    ReadStanding,
+    Result,
+)
+from chat.live.shelf import Shelf
 from chat.live.track import MAX_EARLY_CHARS, Page, Track
 from chat.live.viewer import Cursors, State, Viewer
 from chat.store import (
@@ -45,51 +54,12 @@ from chat.wire.protocol import (
     RunStarted,
     StepFinished,
     Subscribe,
-    encode,
     message,
 )
 from chat.wire.transcript import first_of, merged
 
 logger = logging.getLogger(__name__)
 
-
-class ReadStanding(Struct, frozen=True):
-    """Read where the session stands: its open runs, and those after `above`."""
-
-    above: int | None
-
-
-class ReadRows(Struct, frozen=True):
-    """Read what snapshots need besides the runs that are open."""
-
-    seen: frozenset[tuple[int, Place]]
-
-
-class ReadLog(Struct, frozen=True):
-    """Read a page of a run's log, which must go to `head` at least.
-
-    `epoch` is the one that `after` is of, where that is to be made sure of.
-    """
-
-    run: int
-    after: int
-    head: int
-    epoch: int | None
-
-
-class ReadRun(Struct, frozen=True):
-    """Read a run's row, which must go to `head`, and its steps that finished since.
-
-    For classic mode.
-    """
-
-    run: int
-    after: int
-    head: int
-
-
-Read: TypeAlias = ReadStanding | ReadRows | ReadLog | ReadRun
-Result: TypeAlias = Standing | Rows | LogPage | RunRows | None
 
 # Of which classic mode tells.
 TELLING: Final = (RunStarted, StepFinished, RunFinished)
@@ -101,36 +71,6 @@ class Mark(Struct, frozen=True):
     newest: int
     heads: Cursors
     facts: SessionFacts | None
-
-
-class _Shelf:
-    """Rows as they were read for snapshots: good until something changes."""
-
-    def __init__(self, seen: frozenset[tuple[int, Place]], rows: Rows) -> None:
-        self.seen = seen
-        self.held = rows.held
-        self.earlier = rows.earlier
-        self.runs = {run.run: (run.seq, encode(run)) for run in rows.runs}
-        self._latest: tuple[object, str] = (None, "")
-
-    def snapshot(
-        self,
-        facts: SessionFacts | None,
-        session_id: UUID,
-        shown: dict[int, tuple[int, bytes]],
-        *,
-        earlier: bool,
-    ) -> str:
-        """The message; made once for all who are shown the same."""
-        what = ([(number, seq) for number, (seq, _) in shown.items()], earlier)
-        if self._latest[0] != what:
-            data = {
-                "session": session_data(facts, session_id),
-                "runs": [Raw(run) for _, run in reversed(shown.values())],
-                "earlier": earlier,
-            }
-            self._latest = what, message("snapshot", data)
-        return self._latest[1]
 
 
 class Feed:
@@ -152,7 +92,7 @@ class Feed:
         self._viewers: dict[Viewer, None] = {}
         self._asking: dict[Viewer, None] = {}  # for a snapshot
         self._waiting: dict[Viewer, None] = {}  # behind, for something to be read
-        self._shelf: _Shelf | None = None
+        self._shelf: Shelf | None = None
         self._reading: Read | None = None
         self._has_changed = False  # since something is being read
 
@@ -507,7 +447,7 @@ class Feed:
         has_changed = self._has_changed
         self._learn(rows.standing, is_complete=False)
         if not has_changed:
-            self._shelf = _Shelf(read.seen, rows)
+            self._shelf = Shelf(read.seen, rows)
 
     def _take_page(self, read: ReadLog, page: LogPage) -> None:
         track = self._tracks.get(read.run)

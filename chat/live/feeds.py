@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol, assert_never
 from uuid import UUID
 
 from chat import metrics, store
-from chat.live.feed import (
-    Feed,
+from chat.live.feed import Feed
+from chat.live.reads import (
     Read,
     ReadLog,
     ReadRows,

@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 
 from msgspec import convert, structs
 
-from chat.live.feed import Read, ReadLog, ReadRows, ReadRun, ReadStanding, Result
 from chat.live.outbox import TooSlowError
+from chat.live.reads import Read, ReadLog, ReadRows, ReadRun, ReadStanding, Result
 from chat.store import (
     Identity,
     LogPage,

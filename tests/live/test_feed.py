@@ -11,7 +11,8 @@ from hypothesis import given, settings, strategies as st
 from msgspec import structs
 
 from chat.live import feed, track
-from chat.live.feed import Feed, Mark, Read, ReadLog, ReadRows, Result
+from chat.live.feed import Feed, Mark
+from chat.live.reads import Read, ReadLog, ReadRows, Result
 from chat.live.viewer import State, Viewer
 from chat.store import Identity, LogPage
 from chat.wire import classic

@@ -13,9 +13,9 @@ from django.db import OperationalError
 
 from chat import store
 from chat.live import feeds as feeds_module
-from chat.live.feed import Read, ReadLog, ReadRows, Result
 from chat.live.feeds import Feeds
 from chat.live.outbox import Outbox
+from chat.live.reads import Read, ReadLog, ReadRows, Result
 from chat.live.viewer import Viewer
 from chat.models import Run, Session
 from chat.store import Identity
