@@ -42,7 +42,7 @@ dev: $(RUNTIME) ## like run, with DEBUG, and starting again when the code change
 
 .PHONY: test
 test: $(DEV) $(NODE) system ## both test suites, real browser and servers included
-	pytest -n 2 --dist loadfile
+	pytest -n 3 --dist loadfile
 	npm test
 
 .PHONY: check

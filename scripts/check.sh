@@ -29,7 +29,7 @@ step python manage.py makemigrations --check --dry-run
 step python manage.py check --fail-level WARNING
 step deploy_check
 coverage erase
-step coverage run -m pytest -n 2 --dist loadfile
+step coverage run -m pytest -n 3 --dist loadfile
 step coverage combine --quiet
 step coverage report
 step npm test --silent

@@ -145,7 +145,7 @@ def test_anybody_with_an_account_signs_in_and_out(client: Client, ada: User) -> 
 def test_who_does_not_sign_in_is_told_why_and_keeps_the_name(
     client: Client, ada: User
 ) -> None:
-    for password in ("wrong", "", "\0"):
+    for password in ("wrong", ""):
         answer = sign_in(client, password=password, next="/chat/x")
         assert answer.status_code == 200
         page = answer.content.decode()

@@ -173,8 +173,9 @@ async def test_comments_alone_keep_an_answer_alive_for_a_while_only(
     name = model_server.add("comments", [*said, {"comments": 100}])
     began = time.monotonic()
     with pytest.raises(ModelError):
-        await ask(name, first_chunk_timeout=0.05, chunk_timeout=0.05)
-    assert 0.3 < time.monotonic() - began < 5
+        await ask(name, first_chunk_timeout=0.2, chunk_timeout=0.2)
+    # Longer than a silent server would get: a few times, not for as long as it likes.
+    assert 0.6 < time.monotonic() - began < 15
 
 
 async def test_nothing_is_taken_from_the_model_while_there_is_no_room(
