@@ -10,11 +10,12 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 from django.db.models import Count, F, Min
+from django.db.models.functions import Coalesce
 from msgspec import Struct, structs
 
 from chat.agents.base import Part
 from chat.log.batches import wall_clock
-from chat.models import Run
+from chat.models import Run, Session
 from chat.store.events import read_events
 from chat.store.exchanges import Memory, done_in, recall
 from chat.store.processes import abandoned_runs
@@ -246,17 +247,22 @@ def waiting_sessions(
 ) -> list[UUID]:
     """Sessions where a run's turn has come, oldest first: see `start_next`."""
     running = Run.objects.filter(status=Run.Status.RUNNING)
+    # Not by a join, for which SQLite would read all sessions.
     busy = (
-        running.values_list("session__owner_id", "session__guest_key")
-        .annotate(runs=Count("id"))
-        .filter(runs__gte=max_per_owner)
+        Session.objects.filter(id__in=running.values("session"))
+        .order_by()
+        .annotate(user=Coalesce("owner_id", 0))
+        .values("user", "guest_key")
+        .annotate(running=Count("id"))  # one of each session at a time
+        .filter(running__gte=max_per_owner)
+        .values_list("user", "guest_key")
     )
     queued = Run.objects.filter(status=Run.Status.QUEUED, session__deleted_at=None)
     if not for_guests:
         queued = queued.exclude(session__owner=None)
-    for owner_id, guest_key, _ in busy:
+    for user_id, guest_key in busy:
         queued = queued.exclude(
-            session__owner_id=owner_id, session__guest_key=guest_key
+            session__owner_id=user_id or None, session__guest_key=guest_key
         )
     sessions = (
         queued.exclude(session__runs__status=Run.Status.RUNNING)

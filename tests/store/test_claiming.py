@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -102,6 +103,8 @@ def test_nothing_starts_in_a_deleted_session() -> None:
 
 def test_waiting_sessions_are_those_whose_turn_has_come_oldest_first() -> None:
     first, second = queued_run(), queued_run()
+    # Two messages within a millisecond would have no order.
+    Run.objects.filter(id=first.pk).update(created_at=datetime(2025, 1, 1, tzinfo=UTC))
     busy = running_run()
     ask(busy.session_id)
     assert store.waiting_sessions(8, 9) == [first.session_id, second.session_id]
