@@ -9,6 +9,7 @@ holds the two together.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from markdown_it import MarkdownIt
@@ -28,6 +29,7 @@ PARAGRAPH_LIMIT: Final = 30_000  # characters; a longer one is shown as it is
 # Of blocks fewer are possible; of labels in labels (`[[[…`), so many are looked at.
 MAX_NESTING: Final = 45
 
+_LINE_END: Final = re.compile("\r\n?|[\u2028\u2029]")
 _CELLS: Final = {"td_open", "th_open"}
 
 
@@ -97,5 +99,9 @@ _markdown: Final = _new_markdown()
 
 
 def parse(source: str) -> list[Token]:
-    """The tokens of all blocks; `children` are those inside."""
-    return _markdown.parse(source)
+    """The tokens of all blocks; `children` are those inside.
+
+    Unicode's separators end lines; a byte order mark is nothing to be seen, and no
+    space to all.
+    """
+    return _markdown.parse(_LINE_END.sub("\n", source).replace("\ufeff", ""))

@@ -21,7 +21,7 @@ _UNDERLINE: Final = re.compile(r"(?:(=+)|-+)[ \t]*\Z")
 # What a formula over several lines begins with, and what hides such.
 _MARK: Final = re.compile(r"\\[\[(]|\$\$|\\.|(`+)", re.DOTALL)
 _OPENERS: Final = {"$$", "\\(", "\\["}
-_SPACE: Final = " \t\n\v\f\r"
+_SPACE: Final = " \t\n"
 
 
 def paragraph(

@@ -8,7 +8,7 @@
  */
 
 import { button, h } from "../dom.js";
-import { blocks, inside } from "./grammar/grammar.js";
+import { blocks, inside, normalized } from "./grammar/grammar.js";
 import { image, link } from "./links.js";
 import { tableNode } from "./table.js";
 
@@ -251,5 +251,5 @@ function joined(nodes) {
  * @param {string} source
  */
 export function markdownNodes(source) {
-  return blockNodes(blocks(source, false));
+  return blockNodes(blocks(normalized(source), false));
 }

@@ -5,7 +5,7 @@
  * @import { Token } from "../../../vendor/markdown-it.js"
  */
 
-import { blocks, settledLine } from "./grammar/grammar.js";
+import { blocks, normalized, settledLine } from "./grammar/grammar.js";
 import { morphChildren } from "./morph.js";
 import { blockNodes } from "./nodes.js";
 import { highlight, setFormula } from "./on_demand.js";
@@ -128,16 +128,6 @@ export class MarkdownStream {
     this.#live.before(chunk);
     return chunk;
   }
-}
-
-/**
- * As the grammar wants it: lines end in `\n`, and no NUL.
- * @param {string} text
- */
-function normalized(text) {
-  return /[\r\0]/.test(text)
-    ? text.replaceAll(/\r\n?/g, "\n").replaceAll("\0", "\ufffd")
-    : text;
 }
 
 /**

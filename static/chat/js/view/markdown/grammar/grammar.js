@@ -43,8 +43,22 @@ function newMarkdown() {
 }
 
 /**
+ * A text as `blocks` wants it: lines end in `\n`, also where Unicode's separators say so;
+ * no NUL; and no byte order mark, which is nothing to be seen and no space to all.
+ * @param {string} text
+ */
+export function normalized(text) {
+  return /[\r\0\u2028\u2029\ufeff]/.test(text)
+    ? text
+        .replaceAll(/\r\n?|[\u2028\u2029]/g, "\n")
+        .replaceAll("\0", "\ufffd")
+        .replaceAll("\ufeff", "")
+    : text;
+}
+
+/**
  * The tokens of all blocks; what is inside them is read by `inside`.
- * @param {string} source
+ * @param {string} source normalized
  * @param {boolean} isGrowing more of it will come
  * @returns {Token[]}
  */
