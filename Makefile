@@ -63,7 +63,7 @@ screenshots: $(DEV) ## photograph the real page into docs/screenshots
 	python scripts/screenshots.py
 
 .PHONY: bench-page
-bench-page: $(DEV) system ## measure the page under a long answer: docs/performance.md
+bench-page: $(DEV) system ## measure the page under a long answer: docs/performance-page.md
 	python scripts/bench_page.py
 
 .PHONY: fix

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from rjsmin import jsmin
+
 SCRIPT: Final = "chat/js/bundle.js"
 MAIN: Final = "chat/js/main.js"
 STYLE: Final = "chat/css/bundle.css"
@@ -57,12 +59,12 @@ _STYLE_COMMENT = re.compile(r"\s*/\*.*?\*/", re.DOTALL)
 _LEFT = re.compile(r"^(?:import\b|export\b|await\b)", re.MULTILINE)
 
 
-_STATIC: Final = Path(__file__).parent.parent / "static"
+STATIC: Final = Path(__file__).parent.parent / "static"
 
 
 def source(name: str) -> str:
     """The text of one of the site's own static files."""
-    return (_STATIC / name).read_text("utf-8")
+    return (STATIC / name).read_text("utf-8")
 
 
 class BundleError(Exception):
@@ -142,14 +144,14 @@ class Bundle:
         return f'import("{_relative(target)}")'
 
     def text(self) -> str:
-        """One module that does what the entry does."""
-        return "".join(self._lines())
+        """One module that does what the entry does, in as few characters."""
+        return str(jsmin("".join(self._lines())))
 
     def _lines(self) -> Iterator[str]:
         for name in self.vendor:
             yield f'import * as {_variable(name)} from "{_relative(name)}";\n'
         for name, body in self.modules.items():
-            yield f"// {name}\nconst {_variable(name)} = (() => {{\n{body}}})();\n"
+            yield f"const {_variable(name)} = (() => {{\n{body}}})();\n"
 
 
 def script(read: Read) -> Bundle:
