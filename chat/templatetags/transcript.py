@@ -20,6 +20,8 @@ register = template.Library()
 
 GIST_CHARS: Final = 140
 HEADING_CHARS: Final = 80
+QUESTION_CHARS: Final = 1_200  # a question with more is folded,
+QUESTION_LINES: Final = 16  # or with more lines
 GIST_SOURCE: Final = 8_000  # so much is looked at: much of it may be control codes
 WORTH_SAYING_MS: Final = 100
 SECOND: Final = 1_000  # milliseconds
@@ -257,6 +259,12 @@ def one_line(text: str, limit: int = GIST_CHARS) -> str:
     line = " ".join(cut(text, limit * 4).split())
     start = cut(line, limit)
     return line if start == line else f"{start.rstrip()}…"
+
+
+@register.filter
+def is_long_question(prompt: str) -> bool:
+    """Whether it would take more than about a screen."""
+    return len(prompt) > QUESTION_CHARS or prompt.count("\n") >= QUESTION_LINES
 
 
 @register.filter

@@ -92,6 +92,29 @@ def test_the_keyboard_stays_in_the_list_that_covers_the_page(screens: Screens) -
         assert not any(is_covered(page))
 
 
+def test_the_keyboard_stays_in_the_diagnostics_that_cover_the_page(
+    screens: Screens,
+) -> None:
+    """Until they are closed, or the window is wide."""
+    page = screens.chat(viewport=PHONE).open().page
+    page.click("#diagnostics-button")
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        # The body: on the way to the browser's own controls.
+        assert page.evaluate(
+            "document.activeElement === document.body"
+            " || !!document.activeElement.closest('#diagnostics-panel')"
+        )
+    assert page.eval_on_selector("main", "e => e.inert")
+    page.set_viewport_size(DESK)
+    page.wait_for_function("() => !document.querySelector('main').inert")
+    page.set_viewport_size(PHONE)
+    page.wait_for_function("() => document.querySelector('main').inert")
+    page.keyboard.press("Escape")
+    expect(page.locator("#diagnostics-button")).to_be_focused()
+    assert not page.eval_on_selector("main", "e => e.inert")
+
+
 def test_a_key_for_what_is_covered_uncovers_it(screens: Screens) -> None:
     """Or the words after it would go nowhere."""
     page = screens.chat(viewport=PHONE).open().page

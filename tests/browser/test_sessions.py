@@ -137,3 +137,15 @@ def test_the_list_says_what_goes_on_elsewhere(two: Chat, model: ModelServer) -> 
     two.live()
     expect(dot).to_have_attribute("data-state", "idle")
     two.assert_clean()
+
+
+def test_the_menu_of_the_last_chat_is_whole(two: Chat) -> None:
+    """Where the list ends, it would hang out."""
+    page = two.page
+    page.set_viewport_size({"width": 1280, "height": 320})
+    row = page.locator(".chat").last
+    row.hover()
+    row.locator("summary").click()
+    for name in ("Rename", "Delete"):
+        row.get_by_role("button", name=name).click(trial=True, timeout=3_000)
+        expect(row.get_by_role("button", name=name)).to_be_in_viewport(ratio=1)

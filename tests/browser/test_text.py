@@ -224,3 +224,55 @@ def test_an_emoji_in_two_chunks_is_one(screens: Screens, model: ModelServer) -> 
     expect(chat.page.locator(".prose p")).to_have_text(
         "Party 🎉 time, half \ufffd alone"
     )
+
+
+SELECT = """() => {
+  const text = [...document.querySelectorAll(".prose")].at(-1);
+  const node = [...text.querySelectorAll("p, code")].at(-1).firstChild;
+  getSelection().setBaseAndExtent(node, 4, node, 9);
+}"""
+SELECTED = "getSelection().toString()"
+
+
+def test_a_selection_stays_when_its_block_ends(
+    screens: Screens, model: ModelServer
+) -> None:
+    """And when its code is coloured."""
+    for block in ("The quick brown fox", "```python\ndef quick(): return 1\n"):
+        end = "```" if block.startswith("`") else ""
+        gate = f"selected{end and '-code'}"
+        model.add(MODEL, [{"text": block}, {"wait": gate}, {"text": f"{end}\n\nEnd."}])
+        chat = screens.chat().open().say("Go")
+        expect(chat.page.locator(".prose")).to_contain_text("quick")
+        chat.page.evaluate(SELECT)
+        assert chat.page.evaluate(SELECTED) == "quick"
+        model.release(gate)
+        chat.finished()
+        if end:
+            chat.page.locator(".hljs-keyword").first.wait_for()
+        expect(chat.page.locator(".prose")).to_contain_text("End.")
+        assert chat.page.evaluate(SELECTED) == "quick"
+
+
+def test_a_long_question_folds(screens: Screens) -> None:
+    """It takes no more than a screen, and all of it is there to be found and copied."""
+    log = "\n".join(f"line {n} of a pasted log" for n in range(900))
+    words = "word " * 400
+    chat = screens.chat().open()
+    for run, question in enumerate((log, words), start=1):
+        page = chat.say(f"[scenario hello] {question}").finished(run).page
+        text = page.locator(f"#run-{run} .ask__text")
+        more = page.locator(f"#run-{run} [data-action=unfold-question]")
+        for _ in range(2):
+            assert text.evaluate("e => e.clientHeight") < 400
+            assert question.strip() in (text.text_content() or "")
+            more.focus()
+            page.keyboard.press("Enter")
+            expect(more).to_have_text("Show less")
+            assert text.evaluate("e => e.clientHeight === e.scrollHeight")
+            page.keyboard.press("Space")
+            expect(more).to_have_text("Show all of it")
+            chat.reload()
+    chat.say("[scenario hello] short").finished(3)
+    short = chat.page.locator("#run-3 [data-action=unfold-question]")
+    expect(short).not_to_be_visible()

@@ -40,7 +40,9 @@
   const isTouch = matchMedia("(pointer: coarse)").matches; // there a keyboard would rise
   if (!isTouch) message.focus({ preventScroll: true });
   message.addEventListener("keydown", (event) => {
-    const isEnter = event.key === "Enter" && !event.shiftKey && !event.isComposing;
+    // 229: of a composition, which Safari ends with an Enter that is none.
+    const isComposing = event.isComposing || event.keyCode === 229;
+    const isEnter = event.key === "Enter" && !event.shiftKey && !isComposing;
     if (form.dataset.ready !== undefined || isTouch || !isEnter) return;
     event.preventDefault();
     form.dataset.asked = ""; // view/composer.js asks it

@@ -185,6 +185,7 @@ function newChat() {
 }
 
 function search() {
+  panel.dismiss();
   side.open();
   sessions.focus();
 }

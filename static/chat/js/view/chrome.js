@@ -12,6 +12,9 @@ const NARROW = "(max-width: 60rem)";
 /** What the sidebar covers on a narrow screen: out of reach until it is closed. */
 const COVERED = ".skip, #top, main, #diagnostics-panel";
 
+/** The same, of the side panel. */
+const COVERED_BY_PANEL = ".skip, #sidebar, #top, main";
+
 /** The sidebar: beside the transcript, or over it on a narrow screen. */
 export function sidebar() {
   const app = byId("app");
@@ -71,10 +74,18 @@ function isFollowed({ target, ctrlKey, metaKey, shiftKey }) {
 export function sidePanel(shown) {
   const panel = byId("diagnostics-panel");
   const button = byId("diagnostics-button");
+  const narrow = matchMedia(NARROW);
+  /** @type {NodeListOf<HTMLElement>} */
+  const covered = document.querySelectorAll(COVERED_BY_PANEL);
+  const cover = () => {
+    for (const each of covered) each.inert = narrow.matches && !panel.hidden;
+  };
+  narrow.addEventListener("change", cover);
   /** @param {boolean} open */
   const set = (open) => {
     panel.hidden = !open;
     button.setAttribute("aria-expanded", String(open));
+    cover();
     if (open) shown();
     (open ? byId("diagnostics-close") : button).focus();
   };

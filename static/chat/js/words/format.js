@@ -21,6 +21,18 @@ export function duration(ms) {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** A question of more characters or lines than these is folded. */
+const QUESTION_CHARS = 1_200;
+const QUESTION_LINES = 16;
+
+/**
+ * Would a question take more than about a screen?
+ * @param {string} text
+ */
+export function isLongQuestion(text) {
+  return text.length > QUESTION_CHARS || text.split("\n").length > QUESTION_LINES;
+}
+
 /**
  * "1 tool", "2 tools"; "" for none.
  * @param {number} number

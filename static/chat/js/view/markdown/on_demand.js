@@ -6,6 +6,7 @@
  */
 
 import { byId } from "../dom.js";
+import { keepSelection } from "../selection.js";
 import { NodeEmitter } from "./code_nodes.js";
 import { FORMULA_LIMIT } from "./grammar/formulas.js";
 
@@ -79,7 +80,8 @@ async function highlightNow(code, language) {
     if (!hljs.getLanguage(language)) return;
     hljs.configure({ __emitter: NodeEmitter });
     const { _emitter } = hljs.highlight(text, { language, ignoreIllegals: true });
-    code.replaceChildren(/** @type {NodeEmitter} */ (_emitter).root);
+    const { root } = /** @type {NodeEmitter} */ (_emitter);
+    keepSelection(code, () => code.replaceChildren(root));
   } catch {
     // Offline, say: plain code is fine.
   }

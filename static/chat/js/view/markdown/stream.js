@@ -5,6 +5,7 @@
  * @import { Token } from "../../../vendor/markdown-it.js"
  */
 
+import { keepSelection } from "../selection.js";
 import { blocks, normalized, settledLine } from "./grammar/grammar.js";
 import { morphChildren } from "./morph.js";
 import { blockNodes } from "./nodes.js";
@@ -89,8 +90,10 @@ export class MarkdownStream {
     const isLast = end === text.length;
     const tokens = blocks(tail, !(isLast && isDone));
     if (isLast && isDone) {
-      this.#live.replaceChildren();
-      this.#settle(tokens);
+      keepSelection(this.#settled, () => {
+        this.#live.replaceChildren();
+        this.#settle(tokens);
+      });
       this.#offset = end;
       return true;
     }
@@ -98,10 +101,12 @@ export class MarkdownStream {
     const line = settledLine(tokens, lines.length - 1);
     const isSettled = (/** @type {Token} */ { map }) => !map || map[0] < line;
     const live = tokens.findIndex((token) => token.level === 0 && !isSettled(token));
-    this.#settle(tokens.slice(0, live));
+    keepSelection(this.#settled, () => {
+      this.#settle(tokens.slice(0, live));
+      if (isLast) morphChildren(this.#live, blockNodes(tokens.slice(live)));
+    });
     this.#offset += lines[line] ?? 0;
     this.#window = line > 0 ? WINDOW : this.#window * 2;
-    if (isLast) morphChildren(this.#live, blockNodes(tokens.slice(live)));
     return isLast;
   }
 

@@ -94,16 +94,22 @@ export class SessionsPanel {
 }
 
 /**
- * A press anywhere but in an open menu closes it.
+ * A press anywhere but in an open menu closes it, and so does what scrolls it away.
  * @param {HTMLElement} list
  */
 function closeMenusElsewhere(list) {
-  document.addEventListener("pointerdown", ({ target }) => {
+  /** @param {(menu: Element) => boolean} isLeft */
+  const close = (isLeft) => {
     for (const menu of list.querySelectorAll("details[open]")) {
-      if (target instanceof Node && !menu.contains(target))
-        menu.removeAttribute("open");
+      if (isLeft(menu)) menu.removeAttribute("open");
     }
+  };
+  document.addEventListener("pointerdown", ({ target }) => {
+    close((menu) => target instanceof Node && !menu.contains(target));
   });
+  const scrolled = (/** @type {Event} */ { target }) =>
+    close((menu) => target instanceof Node && target.contains(menu));
+  document.addEventListener("scroll", scrolled, { capture: true, passive: true });
 }
 
 /**

@@ -16,6 +16,7 @@ import { enlarge, pressPicturesByKey } from "../picture.js";
 import { placeIn, storedPlace, storePlace } from "../place.js";
 import { toggleImage } from "../remote_image.js";
 import { Seek } from "../seek.js";
+import { unfoldQuestion } from "../transcript/ask.js";
 import { copies } from "../transcript/copy.js";
 import { Folds, unfoldToPrint } from "../transcript/fold.js";
 import { PendingView } from "../transcript/pending.js";
@@ -259,6 +260,7 @@ function handlers({ client, offer, askElsewhere, rest }, toEnd) {
       const steps = button.closest(".steps");
       if (steps) showEarlier(steps, button.ariaExpanded !== "true");
     },
+    "unfold-question": unfoldQuestion,
     "show-all": showAll,
     "more-rows": showMoreRows,
   };

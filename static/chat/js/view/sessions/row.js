@@ -7,6 +7,7 @@
  */
 
 import { delegate, h, icon, menuItem, setLabel, setText } from "../dom.js";
+import { placeMenu } from "../menu.js";
 import { isComposing } from "../shortcuts.js";
 
 /** @type {Record<Liveness, string>} */
@@ -75,12 +76,16 @@ export class SessionRowView {
       h("hr"),
       menuItem("Delete", "icon-trash-2", "delete", { class: "is-danger" }),
     ];
+    const list = h("div", { class: "menu menu--row" }, ...items);
     const menu = h(
       "details",
       { class: "chat__more" },
       h("summary", { class: "icon-btn chat__menu" }, icon("icon-ellipsis")),
-      h("div", { class: "menu menu--row" }, ...items),
+      list,
     );
+    menu.addEventListener("toggle", () => {
+      if (menu.open) placeMenu(list, menu);
+    });
     // Not at every focusout: Safari does not focus the button that is pressed.
     menu.addEventListener("focusout", ({ relatedTarget }) => {
       if (relatedTarget instanceof Node && !menu.contains(relatedTarget)) {

@@ -4,7 +4,7 @@
  * @import { Run } from "../../client/types.js"
  */
 
-import { oneLine } from "../../words/format.js";
+import { isLongQuestion, oneLine } from "../../words/format.js";
 import { button, h, icon, iconButton, setText } from "../dom.js";
 import { setTime, time } from "./footer.js";
 
@@ -14,11 +14,19 @@ const HEADING_CHARS = 80;
 export class Question {
   #heading = h("h2", { class: "only-read" });
   #text = h("p", { class: "ask__text", dir: "auto" });
+  #more = button("Show all of it", "unfold-question", { "aria-expanded": "false" });
 
   /** @param {...Node} line */
   constructor(...line) {
     this.line = h("div", { class: "ask__line" }, ...line);
-    this.element = h("div", { class: "ask" }, this.#heading, this.#text, this.line);
+    this.element = h(
+      "div",
+      { class: "ask" },
+      this.#heading,
+      this.#text,
+      this.#more,
+      this.line,
+    );
   }
 
   /**
@@ -28,6 +36,10 @@ export class Question {
   show(heading, text) {
     setText(this.#heading, heading);
     setText(this.#text, text);
+    const isLong = isLongQuestion(text);
+    this.#more.hidden = !isLong;
+    const isFolded = isLong && this.#more.ariaExpanded !== "true";
+    this.#text.classList.toggle("is-folded", isFolded);
   }
 
   /** @param {boolean} isWaiting */
@@ -35,6 +47,19 @@ export class Question {
     this.element.classList.toggle("ask--waits", isWaiting);
     this.line.classList.toggle("is-kept", isWaiting);
   }
+}
+
+/**
+ * A long question is shown whole, or folded again.
+ * @param {HTMLElement} pressed
+ */
+export function unfoldQuestion(pressed) {
+  const isOpen = pressed.ariaExpanded !== "true";
+  pressed.ariaExpanded = String(isOpen);
+  setText(pressed, isOpen ? "Show less" : "Show all of it");
+  const text = pressed.parentElement?.querySelector(".ask__text");
+  text?.classList.toggle("is-folded", !isOpen);
+  if (text && !isOpen) text.scrollTop = 0; // where the browser's search may have led
 }
 
 /** What a question waits for. */
