@@ -105,7 +105,7 @@ class Tasks:
 
     def _collect(self, data: dict[str, Any]) -> None:
         for event in data["value"]:
-            if event["name"] == "RunTask":
+            if event["name"] == "RunTask" and "dur" in event:  # the last may be cut
                 self._tasks.append(event)
             elif event.get("args", {}).get("name") == "CrRendererMain":
                 self._main.add((event["pid"], event["tid"]))
