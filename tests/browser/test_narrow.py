@@ -106,9 +106,9 @@ def test_the_keyboard_stays_in_the_diagnostics_that_cover_the_page(
             " || !!document.activeElement.closest('#diagnostics-panel')"
         )
     assert page.eval_on_selector("main", "e => e.inert")
-    page.set_viewport_size(DESK)
+    page.set_viewport_size(ViewportSize(width=1280, height=800))
     page.wait_for_function("() => !document.querySelector('main').inert")
-    page.set_viewport_size(PHONE)
+    page.set_viewport_size(ViewportSize(width=390, height=844))
     page.wait_for_function("() => document.querySelector('main').inert")
     page.keyboard.press("Escape")
     expect(page.locator("#diagnostics-button")).to_be_focused()
