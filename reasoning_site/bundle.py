@@ -20,8 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from rjsmin import jsmin
-
 SCRIPT: Final = "chat/js/bundle.js"
 MAIN: Final = "chat/js/main.js"
 STYLE: Final = "chat/css/bundle.css"
@@ -144,8 +142,8 @@ class Bundle:
         return f'import("{_relative(target)}")'
 
     def text(self) -> str:
-        """One module that does what the entry does, in as few characters."""
-        return str(jsmin("".join(self._lines())))
+        """One module that does what the entry does."""
+        return "".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
         for name in self.vendor:
