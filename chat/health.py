@@ -51,7 +51,9 @@ class Probes:
         self, scope: dict[str, Any], receive: Receive, send: Send
     ) -> None:
         """Answer GET and HEAD of the three paths."""
-        probe = _PROBES.get(scope["path"])
+        # A server that is told of a path in front of all others (--root-path) adds it.
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        probe = _PROBES.get(path)
         if probe is None or scope["method"] not in {"GET", "HEAD"}:
             await self._application(scope, receive, send)
             return

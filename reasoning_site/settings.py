@@ -176,6 +176,8 @@ COOKIE_PREFIX = env.text("COOKIE_PREFIX", f"site-{_SITE[:8]}")
 SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}-session"
 GUEST_COOKIE_NAME = f"{COOKIE_PREFIX}-guest"
 CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}-csrf"
+# Below a path of a host that others share, what is theirs does not see our cookies.
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = URL_PREFIX or "/"
 SESSION_COOKIE_AGE = 365 * 24 * 3600  # a guest's chats are found by it, and by no more
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

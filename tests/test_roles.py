@@ -86,7 +86,7 @@ async def test_a_worker_answers_what_a_web_process_is_asked(
         assert process.returncode == 0
         assert "Traceback" not in (web.folder / "worker.log").read_text()
         with worker(web):
-            await here.until(lambda: here.reason(3), 30, "gone on with elsewhere")
+            await here.until(lambda: here.reason(3), 60, "gone on with elsewhere")
             assert here.reason(3) == "answered"
 
 

@@ -77,7 +77,9 @@ class Guest:
         """Have the browser keep what has changed, and count its year from today."""
         name = settings.GUEST_COOKIE_NAME
         if self._changed == "":
-            response.delete_cookie(name, samesite="Lax")
+            response.delete_cookie(
+                name, path=settings.SESSION_COOKIE_PATH, samesite="Lax"
+            )
             return
         # What nobody has asked for is not looked up for the cookie's sake.
         found = vars(self).get("_found", _NOBODY)
@@ -87,6 +89,7 @@ class Guest:
                 name,
                 _signer.sign(self.key),
                 max_age=settings.SESSION_COOKIE_AGE,
+                path=settings.SESSION_COOKIE_PATH,
                 httponly=True,
                 secure=settings.SESSION_COOKIE_SECURE,
                 samesite="Lax",

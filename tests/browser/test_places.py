@@ -96,6 +96,8 @@ def test_below_a_path_one_can_talk_and_find_it_again(
     screens = Screens(browser, f"http://127.0.0.1:{below.port}")
     chat = screens.chat().open("/agents/").say("[scenario hello]").finished()
     assert "/agents/chat/" in chat.page.url
+    # So another site on the host is not sent them.
+    assert {each["path"] for each in chat.page.context.cookies()} == {"/agents"}
     chat.reload()
     expect(chat.page.locator("#run-1 .prose")).to_contain_text("Hello")
     expect(chat.page.locator("#sessions a").first).to_have_attribute(
