@@ -248,6 +248,9 @@ class Step(models.Model):
     tool_name = models.CharField(max_length=200, blank=True)
     call_id = models.CharField(max_length=100, blank=True)
     tool_input = models.JSONField(null=True, blank=True)
+    # Who speaks, where it is not the run's agent, and the step that encloses this one.
+    agent = models.CharField(max_length=64, blank=True, db_default="")
+    parent = models.PositiveIntegerField(null=True, blank=True)
     status = models.CharField(max_length=16, choices=Status.choices)
     started_at = models.DateTimeField()
     duration_ms = models.PositiveBigIntegerField()

@@ -266,6 +266,8 @@ def _from_view(shown: RunView) -> RunState:
             step.timestamp,
             step.tool_name,
             step.call_id,
+            step.agent,
+            step.parent,
             step.status,
             step.duration_ms,
             step.tool_input,

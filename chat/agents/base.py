@@ -49,6 +49,8 @@ class PartStarted(Struct, frozen=True):
     """A new part is open. `part` counts from 0, `iteration` (model rounds) from 1.
 
     `call_id` pairs a `tool_use` with its `tool_result`; both carry `tool_name`.
+    `agent` is who speaks, where it is not the run's agent itself, and `parent` the
+    part inside which this one is, such as a router's choice.
     """
 
     part: int
@@ -56,6 +58,8 @@ class PartStarted(Struct, frozen=True):
     iteration: int
     tool_name: str = ""
     call_id: str = ""
+    agent: str = ""
+    parent: int | None = None
 
 
 class PartGrew(Struct, frozen=True, gc=False):
@@ -106,7 +110,10 @@ AgentEvent: TypeAlias = (
 
 
 class Part(Struct, frozen=True):
-    """A finished part, as memory: what the agent did earlier."""
+    """A finished part, as memory: what the agent did earlier.
+
+    `step` is its number in the run that it is of.
+    """
 
     type: PartType
     iteration: int
@@ -115,6 +122,8 @@ class Part(Struct, frozen=True):
     tool_name: str = ""
     call_id: str = ""
     tool_input: dict[str, Any] | None = None
+    agent: str = ""
+    step: int = 0
 
 
 class Exchange(Struct, frozen=True):
@@ -164,6 +173,11 @@ class OpenPart(Protocol):
     """A part that has started and not finished."""
 
     @property
+    def number(self) -> int:
+        """The number by which other parts name it as their parent."""
+        ...
+
+    @property
     def content(self) -> str:
         """The text so far."""
         ...
@@ -203,7 +217,14 @@ class RunSink(Flow, Protocol):
     """Takes what an agent does, in calls: the same as the events say."""
 
     def start(
-        self, kind: PartType, iteration: int, tool_name: str = "", call_id: str = ""
+        self,
+        kind: PartType,
+        iteration: int,
+        tool_name: str = "",
+        call_id: str = "",
+        *,
+        agent: str = "",
+        parent: int | None = None,
     ) -> OpenPart:
         """A new part is open; see `PartStarted`."""
         ...

@@ -52,6 +52,7 @@ class EventPlayer:
     def __init__(self, sink: RunSink) -> None:
         self._sink = sink
         self._parts: dict[int, OpenPart] = {}
+        self._numbers: dict[int, int] = {}  # the sink's, of parts
 
     def play(
         self, event: PartStarted | PartGrew | PartReplaced | PartFinished | RoundEnded
@@ -62,8 +63,14 @@ class EventPlayer:
                 self._parts[event.part].grow(event.text)
             case PartStarted():
                 self._parts[event.part] = self._sink.start(
-                    event.type, event.iteration, event.tool_name, event.call_id
+                    event.type,
+                    event.iteration,
+                    event.tool_name,
+                    event.call_id,
+                    agent=event.agent,
+                    parent=self._parent(event),
                 )
+                self._numbers[event.part] = self._parts[event.part].number
             case PartReplaced():
                 self._parts[event.part].replace(kind=event.type, text=event.text)
             case PartFinished():
@@ -72,6 +79,9 @@ class EventPlayer:
                 self._sink.count(event.usage)
             case _:
                 assert_never(event)
+
+    def _parent(self, event: PartStarted) -> int | None:
+        return None if event.parent is None else self._numbers[event.parent]
 
 
 async def stream_of(
@@ -113,10 +123,20 @@ class _EventSink:
         self._closed = False
 
     def start(
-        self, kind: PartType, iteration: int, tool_name: str = "", call_id: str = ""
+        self,
+        kind: PartType,
+        iteration: int,
+        tool_name: str = "",
+        call_id: str = "",
+        *,
+        agent: str = "",
+        parent: int | None = None,
     ) -> OpenPart:
         part = _EventPart(next(self._numbers), self)
-        self.put(PartStarted(part.number, kind, iteration, tool_name, call_id))
+        started = PartStarted(
+            part.number, kind, iteration, tool_name, call_id, agent, parent
+        )
+        self.put(started)
         return part
 
     def count(self, usage: Usage) -> None:

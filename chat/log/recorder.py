@@ -57,8 +57,10 @@ class _OpenStep:
         "_chunks",
         "_log",
         "_recorder",
+        "agent",
         "call_id",
         "iteration",
+        "parent",
         "started",
         "step",
         "timestamp",
@@ -76,8 +78,15 @@ class _OpenStep:
         self.started = recorder.monotonic()
         self.tool_name = event.tool_name or ""
         self.call_id = event.call_id or ""
+        self.agent = event.agent or ""
+        self.parent = None if event.parent is UNSET else event.parent
         self._chunks: list[str] = []
         self._blocks: list[str] = []  # what earlier chunks add up to
+
+    @property
+    def number(self) -> int:
+        """The step, as others inside it name it."""
+        return self.step
 
     @property
     def content(self) -> str:
@@ -150,6 +159,8 @@ class _OpenStep:
             content=content,
             tool_name=self.tool_name,
             call_id=self.call_id,
+            agent=self.agent,
+            parent=self.parent,
             tool_input=tool_input,
             status=status,
             started_at=datetime.fromtimestamp(self.timestamp, UTC),
@@ -164,6 +175,7 @@ class _UnheardStep:
     """What an agent says that others are to say again."""
 
     content = ""
+    number = 0
 
     def grow(self, text: str) -> None:
         """Not heard."""
@@ -245,6 +257,9 @@ class Recorder:
         iteration: int,
         tool_name: str = "",
         call_id: str = "",
+        *,
+        agent: str = "",
+        parent: int | None = None,
     ) -> OpenPart:
         """Open a step."""
         if self._leave is not None and not self._open:
@@ -253,10 +268,19 @@ class Recorder:
                 self._stop_hearing()
         if self.has_left:
             return _UnheardStep()
-        return self._start(kind, iteration, tool_name, call_id)
+        return self._start(
+            kind, iteration, tool_name, call_id, agent=agent, parent=parent
+        )
 
     def _start(
-        self, kind: StepType, iteration: int, tool_name: str = "", call_id: str = ""
+        self,
+        kind: StepType,
+        iteration: int,
+        tool_name: str = "",
+        call_id: str = "",
+        *,
+        agent: str = "",
+        parent: int | None = None,
     ) -> _OpenStep:
         event = StepStarted(
             step=self._next_step,
@@ -265,6 +289,8 @@ class Recorder:
             timestamp=self._clock(),
             tool_name=storable(tool_name)[:200] or UNSET,
             call_id=storable(call_id)[:100] or UNSET,
+            agent=storable(agent)[:64] or UNSET,
+            parent=UNSET if parent is None else parent,
         )
         self._next_step += 1
         self._iteration = iteration

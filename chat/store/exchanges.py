@@ -40,7 +40,8 @@ FROM chat_run WHERE id IN (RUNS)
 
 # No errors, and of what was cut short only answers and tools' results.
 _PARTS: Final = """
-SELECT run_id, type, iteration, content, status, tool_name, call_id, tool_input
+SELECT run_id, type, iteration, content, status, tool_name, call_id, tool_input,
+  agent, step
 FROM chat_step WHERE run_id IN (RUNS)
 AND type <> 'error' AND (status = 'ok' OR type IN ('tool_result', 'final_answer'))
 ORDER BY run_id, step
@@ -134,11 +135,22 @@ def _parts(run_ids: Iterable[int]) -> Parts:
     if not ids:
         return parts
     for row in fetch(_PARTS.replace("RUNS", numbers(ids))):
-        run_id, type_, iteration, content, status, tool_name, call_id, tool_input = row
+        run_id, type_, iteration, content, status, tool_name, call_id = row[:7]
+        tool_input, agent, step = row[7:]
         if isinstance(tool_input, str):
             tool_input = json.loads(tool_input)  # which Django's cursors leave as text
         parts.setdefault(run_id, []).append(
-            Part(type_, iteration, content, status, tool_name, call_id, tool_input)
+            Part(
+                type_,
+                iteration,
+                content,
+                status,
+                tool_name,
+                call_id,
+                tool_input,
+                agent,
+                step,
+            )
         )
     return parts
 

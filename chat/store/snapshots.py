@@ -213,4 +213,6 @@ def _step_view(row: Step) -> StepView:
         row.call_id or UNSET,
         UNSET if row.tool_input is None else row.tool_input,
         row.digest,
+        row.agent or UNSET,
+        UNSET if row.parent is None else row.parent,
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from chat.log.batches import make_batch, since, wall_clock, write
 from chat.models import Run, Session, Step
@@ -87,6 +87,8 @@ class Closing:
                 content=content,
                 tool_name=step.tool_name or "",
                 call_id=step.call_id or "",
+                agent=step.agent or "",
+                parent=None if step.parent is UNSET else step.parent,
                 status=status,
                 started_at=datetime.fromtimestamp(step.timestamp, UTC),
                 duration_ms=finished.duration_ms,

@@ -29,6 +29,7 @@ MINUTE: Final = 60  # seconds
 MAX_TICKS: Final = 24
 FEW: Final = 8  # of a run with more steps the last ones stand open,
 LAST: Final = 4  # so many of them
+MAX_DEPTH: Final = 3  # steps inside steps are indented so often
 
 KEPT: Final = "What was written is kept; Continue goes on from there."
 FAULTS: Final = {
@@ -69,7 +70,10 @@ def work(run: Run) -> dict[str, Any]:
         "words": _work_words(run, groups),
         "is_open": is_running and run["enable_reasoning"] and not _is_answering(run),
         "ticks": ticks(groups) if run["enable_reasoning"] else [],
-        "cards": [_card(group, run["status"]) for group in groups],
+        "cards": [
+            {**_card(group, run["status"]), "depth": _depth(run, group[0])}
+            for group in groups
+        ],
         "earlier": earlier and {"ticks": ticks(earlier), "words": _earlier(earlier)},
     }
 
@@ -98,6 +102,15 @@ def _call(groups: list[Group], result: Step) -> Group | None:
         if is_call and first.get("call_id") == result.get("call_id"):
             return group
     return None
+
+
+def _depth(run: Run, step: Step) -> int:
+    """How many steps a step is inside of, as far as the page shows it."""
+    by_number = {each["step"]: each for each in run["steps"]}
+    depth, at = 0, step
+    while at.get("parent") is not None and depth < MAX_DEPTH:
+        depth, at = depth + 1, by_number.get(at["parent"], {})
+    return depth
 
 
 def _tick(group: Group) -> str:
@@ -309,7 +322,8 @@ def fault(run: Run) -> dict[str, Any] | None:
 def by(run: Run, step: Step) -> str:
     """Who gave the answer, and whether it is whole."""
     is_cut = step["status"] not in {"running", "ok"}
-    return f"{run['agent_name']}, not finished" if is_cut else str(run["agent_name"])
+    name = str(step.get("agent") or run["agent_name"])
+    return f"{name}, not finished" if is_cut else name
 
 
 @register.filter

@@ -291,6 +291,8 @@ class StepStarted(_Event, tag="step_started", frozen=True):
     timestamp: float
     tool_name: str | UnsetType = UNSET
     call_id: str | UnsetType = UNSET
+    agent: str | UnsetType = UNSET  # who speaks, where it is not the run's agent
+    parent: int | UnsetType = UNSET  # the step inside which this one is
 
 
 class StepDelta(_Event, tag="step_delta", frozen=True, gc=False):
@@ -379,6 +381,8 @@ class StepView(Struct, frozen=True, omit_defaults=True):
     call_id: str | UnsetType = UNSET
     tool_input: dict[str, Any] | UnsetType = UNSET
     digest: str | UnsetType = UNSET
+    agent: str | UnsetType = UNSET
+    parent: int | UnsetType = UNSET
 
 
 class RunView(Struct, frozen=True, omit_defaults=True):

@@ -54,6 +54,8 @@ class StepState:
     timestamp: float
     tool_name: str | UnsetType = UNSET
     call_id: str | UnsetType = UNSET
+    agent: str | UnsetType = UNSET
+    parent: int | UnsetType = UNSET
     status: StepStatus | Literal["running"] = "running"
     duration_ms: int | UnsetType = UNSET
     tool_input: dict[str, Any] | UnsetType = UNSET
@@ -171,6 +173,8 @@ def _start_step(run: RunState, event: StepStarted) -> None:
         event.timestamp,
         event.tool_name,
         event.call_id,
+        event.agent,
+        event.parent,
     )
 
 
@@ -206,6 +210,8 @@ def step_view(step: StepState) -> StepView:
         step.call_id,
         step.tool_input,
         step.digest,
+        step.agent,
+        step.parent,
     )
 
 

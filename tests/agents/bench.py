@@ -24,12 +24,20 @@ class Counting:
 
     crowded = False
     content = ""
+    number = 0
 
     def __init__(self) -> None:
         self.pieces = 0
 
     def start(
-        self, kind: PartType, iteration: int, tool_name: str = "", call_id: str = ""
+        self,
+        kind: PartType,
+        iteration: int,
+        tool_name: str = "",
+        call_id: str = "",
+        *,
+        agent: str = "",
+        parent: int | None = None,
     ) -> Counting:
         return self
 

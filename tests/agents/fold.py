@@ -64,6 +64,7 @@ async def listen(stream: AsyncIterator[AgentEvent]) -> Told:
                     "iteration": event.iteration,
                     "tool_name": event.tool_name,
                     "call_id": event.call_id,
+                    "agent": event.agent,
                     "content": "",
                 }
             case PartGrew():
@@ -100,10 +101,19 @@ class Sink:
         self._open: list[_Open] = []
 
     def start(
-        self, kind: PartType, iteration: int, tool_name: str = "", call_id: str = ""
+        self,
+        kind: PartType,
+        iteration: int,
+        tool_name: str = "",
+        call_id: str = "",
+        *,
+        agent: str = "",
+        parent: int | None = None,
     ) -> OpenPart:
         assert not self._open, "one part is open at a time"
-        part = _Open(self, Part(kind, iteration, "", "ok", tool_name, call_id))
+        del parent
+        what = Part(kind, iteration, "", "ok", tool_name, call_id, None, agent)
+        part = _Open(self, what, len(self.told.parts))
         self._open.append(part)
         return part
 
@@ -119,8 +129,9 @@ class Sink:
 
 
 class _Open:
-    def __init__(self, sink: Sink, part: Part) -> None:
+    def __init__(self, sink: Sink, part: Part, number: int) -> None:
         self.part = part
+        self.number = number
         self._sink = sink
 
     @property

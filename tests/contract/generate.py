@@ -94,6 +94,7 @@ def stories() -> dict[str, Story]:
         "no-reasoning": _no_reasoning(),
         "every-script": _every_script(),
         "step-started-anew": _started_anew(),
+        "several-agents": _several_agents(),
     }
 
 
@@ -108,6 +109,20 @@ def _calculator() -> Story:
     story.say(2, "1081").close(2)
     story.open(3, "final_answer", 2).say(3, "It is ", "**1081**", ".").close(3)
     return story.end(usage={"input_tokens": 120, "output_tokens": 30})
+
+
+def _several_agents() -> Story:
+    story = Story("Who can do sums?").begin()
+    story.open(0, "final_answer").say(0, "Call: accountant")
+    story.replace(0, type="thought").close(0)
+    inside = {"agent": "accountant", "parent": 0}
+    story.open(1, "tool_use", 2, tool_name="calculator", call_id="a", **inside)
+    story.say(1, "{}").close(1, tool_input={})
+    story.open(2, "tool_result", 2, tool_name="calculator", call_id="a", **inside)
+    story.say(2, "1081").close(2)
+    story.open(3, "final_answer", 3, **inside).say(3, "It is 1081.").close(3)
+    story.open(4, "final_answer", 4, agent="critic").say(4, "So it is.").close(4)
+    return story.end()
 
 
 def _two_tools() -> Story:

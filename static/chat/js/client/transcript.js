@@ -131,6 +131,8 @@ function startStep(run, event) {
   };
   assign(step, "tool_name", event.tool_name);
   assign(step, "call_id", event.call_id);
+  assign(step, "agent", event.agent);
+  assign(step, "parent", event.parent);
   const at = run.steps.findIndex((old) => old.step === event.step);
   if (at < 0) run.steps.push(step);
   else run.steps[at] = step;

@@ -43,6 +43,10 @@ export interface Step {
   call_id?: string;
   tool_input?: Record<string, unknown>;
   digest?: string;
+  /** Who speaks, where it is not the run's agent. */
+  agent?: string;
+  /** The step inside which this one is. */
+  parent?: number;
 }
 
 /** A run as snapshots show it: the fold of its log through `seq`. */
@@ -89,6 +93,8 @@ export type RunEvent = Numbered &
         timestamp: number;
         tool_name?: string;
         call_id?: string;
+        agent?: string;
+        parent?: number;
       }
     | { kind: "step_delta"; step: number; text: string }
     | { kind: "step_replaced"; step: number; type?: StepType; text?: string }

@@ -9,6 +9,9 @@
 
 import { count, duration } from "./format.js";
 
+/** Steps inside steps are indented so often. */
+const MAX_DEPTH = 3;
+
 /** More ticks than this are no picture any more. */
 const MAX_TICKS = 24;
 
@@ -56,6 +59,31 @@ function findUse(groups, result) {
     ([first, second]) =>
       first?.type === "tool_use" && !second && first.call_id === result.call_id,
   );
+}
+
+/**
+ * How many steps a step is inside of, as far as the page shows it.
+ * @param {Run} run
+ * @param {Step | undefined} step
+ */
+export function depthOf(run, step) {
+  let depth = 0;
+  let at = step;
+  while (at?.parent !== undefined && depth < MAX_DEPTH) {
+    const { parent } = at;
+    at = run.steps.find((other) => other.step === parent);
+    depth += 1;
+  }
+  return depth;
+}
+
+/**
+ * What a step is called, with who does it where that is not the run's agent.
+ * @param {string} name
+ * @param {Step} step
+ */
+export function named(name, { agent }) {
+  return agent ? `${agent} · ${name}` : name;
 }
 
 /**

@@ -40,7 +40,8 @@ export class Answer {
     const isDone = step.status !== "running";
     const isCut = isDone && step.status !== "ok";
     setMark(this.#mark, step.status === "ok" ? "answer" : "part");
-    setText(this.#by, isCut ? `${agent_name}, not finished` : agent_name);
+    const by = step.agent ?? agent_name;
+    setText(this.#by, isCut ? `${by}, not finished` : by);
     this.#prose.classList.toggle("has-caret", !isDone);
     const isShown = this.#markdown.update(step.content, isDone);
     if (isDone && isShown) this.#shown = step;

@@ -8,6 +8,7 @@
 
 import { duration } from "../../words/format.js";
 import { contentGist, isWorthSaying } from "../../words/summary.js";
+import { named } from "../../words/work.js";
 import { h, iconButton, setText } from "../dom.js";
 import { MarkdownStream } from "../markdown/stream.js";
 import { Card, chevron, headPart, markOf, markStep, setPart, stepId } from "./card.js";
@@ -35,7 +36,7 @@ export class TextCard {
     this.#markdown = new MarkdownStream(this.#prose, now);
     this.#window = new Window(this.#card.body);
     const name = headPart("name");
-    setText(name, "Thought");
+    setText(name, named("Thought", step));
     this.element.dataset.kind = "thought";
     this.#card.head.append(markOf("thought"), name, this.#gist, this.#time, chevron());
     this.#card.body.append(this.#prose, stepActs());

@@ -7,7 +7,7 @@
 
 import { duration } from "../../words/format.js";
 import { argumentsGist, contentGist } from "../../words/summary.js";
-import { isToolRunning } from "../../words/work.js";
+import { isToolRunning, named } from "../../words/work.js";
 import { h, setText } from "../dom.js";
 import {
   Card,
@@ -79,7 +79,7 @@ export class ToolCard {
   #showUse(step) {
     if (!this.#use.show(step, this.#run) || !step) return;
     const isWritten = step.status !== "running";
-    setPart(this.#use.name, step.tool_name ?? "tool");
+    setPart(this.#use.name, named(step.tool_name ?? "tool", step));
     this.#use.text.classList.toggle("has-caret", !isWritten);
     const state = `${step.status}:${step.content.length}`;
     if (state === this.#useShown) return;

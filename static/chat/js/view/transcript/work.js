@@ -6,6 +6,7 @@
  */
 
 import {
+  depthOf,
   earlierOf,
   earlierWords,
   isAnswering,
@@ -116,8 +117,12 @@ export class Work {
     const first = /** @type {Step} */ (group[0]);
     const Kind = first.type === "thought" ? TextCard : ToolCard;
     const key = `${first.type === "thought"}-${first.step}`;
-    const card = this.#cards.get(key) ?? new Kind(run, first, this.#context);
-    this.#cards.set(key, card);
+    let card = this.#cards.get(key);
+    if (!card) {
+      card = new Kind(run, first, this.#context);
+      card.element.dataset.depth = String(depthOf(run, first));
+      this.#cards.set(key, card);
+    }
     return card;
   }
 }
