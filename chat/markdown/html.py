@@ -96,12 +96,16 @@ def _code(token: Token, *_: object) -> str:
     words = re.split("[ \t]+", token.info.strip(" \t"))
     language = words[0].lower()[:LANGUAGE_CHARS]
     label = element("span", {}, escape(language or "text"))
-    copy = _button("Copy", "copy-code", {"aria-label": "Copy code"})
+    acts = [
+        _icon_button("Wrap lines", "wrap-text", "wrap-code", {"aria-pressed": "false"}),
+        _icon_button("Download code", "download", "download-code"),
+        _icon_button("Copy code", "copy", "copy-code"),
+    ]
     code = element("code", {}, escape(token.content.removesuffix("\n")))
     return element(
         "figure",
         {"class": "code", "data-language": language, "dir": "ltr"},
-        element("figcaption", {}, label, copy),
+        element("figcaption", {}, label, *acts),
         element("pre", {"tabindex": 0}, code),
     )
 
@@ -110,6 +114,16 @@ def _button(label: str, action: str, attributes: Attributes) -> str:
     """A button that the script will answer to; until then it cannot be pressed."""
     own: Attributes = {"type": "button", "class": "pick", "data-action": action}
     return element("button", {**own, **attributes, "disabled": True}, label)
+
+
+def _icon_button(
+    label: str, drawing: str, action: str, attributes: Attributes | None = None
+) -> str:
+    """The same as a drawing of templates/chat/icons.html."""
+    use = element("use", {"href": f"#icon-{drawing}"})
+    svg = element("svg", {"class": "icon icon--s", "aria-hidden": "true"}, use)
+    named = {"class": "icon-btn", "aria-label": label, "title": label}
+    return _button(svg, action, {**named, **(attributes or {})})
 
 
 def _item(token: Token, content: Sequence[Token], *_: object) -> str:
@@ -149,11 +163,16 @@ def _table(_: Token, content: Sequence[Token], direction: Attributes) -> str:
         element("thead", {}, head),
         element("tbody", {}, *body[:FIRST_ROWS]),
     )
-    if rest <= 0:
-        return element("div", {**box, **direction}, table)
     label = f"Show {min(rest, ROWS_PER_CLICK):,} more of {rest:,} rows"
-    more = _button(label, "more-rows", {})
-    return element("div", direction, element("div", box, table), more)
+    more = _button(label, "more-rows", {}) if rest > 0 else ""
+    acts = element(
+        "div",
+        {"class": "table__acts"},
+        _icon_button("Copy table", "copy", "copy-table"),
+        _icon_button("Download CSV", "download", "download-table"),
+    )
+    outer = {"class": "table-box", **direction}
+    return element("div", outer, element("div", box, table), more, acts)
 
 
 def _row(cells: Sequence[Token]) -> str:

@@ -276,3 +276,30 @@ def test_a_long_question_folds(screens: Screens) -> None:
     chat.say("[scenario hello] short").finished(3)
     short = chat.page.locator("#run-3 [data-action=unfold-question]")
     expect(short).not_to_be_visible()
+
+
+def test_tables_and_code_can_be_taken_away(
+    screens: Screens, model: ModelServer
+) -> None:
+    """Whole, though not all of it is shown."""
+    rows = "".join(f'| {n} | $x_{n}$, "q" |\n' for n in range(300))
+    text = f"| n | =a |\n|---|---|\n{rows}\n\n```python\nprint(1)\n```\n"
+    page = answer(screens, model, text).page
+    page.locator(".formula .katex").first.wait_for()
+    with page.expect_download() as table:
+        page.get_by_role("button", name="Download CSV").click()
+    assert table.value.suggested_filename == "table.csv"
+    lines = table.value.path().read_text("utf-8-sig").split("\n")
+    assert lines[:2] == ["n,'=a", '0,"x_0, ""q"""']
+    assert lines[300] == '299,"x_299, ""q"""'
+    with page.expect_download() as code:
+        page.get_by_role("button", name="Download code").click()
+    assert code.value.suggested_filename == "code.py"
+    assert code.value.path().read_text("utf-8") == "print(1)"
+    wrap = page.get_by_role("button", name="Wrap lines")
+    wrap.click()
+    expect(wrap).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("figure.code pre")).to_have_css(
+        "white-space-collapse", "preserve"
+    )
+    expect(page.locator("figure.code")).to_have_class("code is-wrapped")

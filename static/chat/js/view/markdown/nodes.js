@@ -7,7 +7,7 @@
  * @import { Token } from "../../../vendor/markdown-it.js"
  */
 
-import { button, h } from "../dom.js";
+import { h, iconButton } from "../dom.js";
 import { blocks, inside, normalized } from "./grammar/grammar.js";
 import { image, link } from "./links.js";
 import { tableNode } from "./table.js";
@@ -114,7 +114,7 @@ function withoutLastLineEnd(text) {
 }
 
 /**
- * A block of code with its language and a way to copy it.
+ * A block of code with its language, and what can be done with it.
  * @param {string} text
  * @param {string} language
  */
@@ -126,7 +126,11 @@ export function codeNode(text, language) {
       "figcaption",
       {},
       h("span", {}, language || "text"),
-      button("Copy", "copy-code", { "aria-label": "Copy code" }),
+      iconButton("Wrap lines", "icon-wrap-text", "wrap-code", {
+        "aria-pressed": "false",
+      }),
+      iconButton("Download code", "icon-download", "download-code"),
+      iconButton("Copy code", "icon-copy", "copy-code"),
     ),
     h("pre", { tabindex: 0 }, h("code", {}, text)),
   );

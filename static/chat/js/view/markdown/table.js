@@ -4,7 +4,7 @@
  * @import { Token } from "../../../vendor/markdown-it.js"
  */
 
-import { button, h } from "../dom.js";
+import { button, h, iconButton } from "../dom.js";
 
 const FIRST_ROWS = 200;
 const ROWS_PER_CLICK = 2_000;
@@ -27,10 +27,47 @@ export function tableNode(tokens, inline) {
   const box = scrollBox(h("table", {}, h("thead", {}, rowNode(head, inline)), body));
   addRows(body, rows.slice(0, FIRST_ROWS), inline);
   const rest = rows.slice(FIRST_ROWS);
-  if (rest.length === 0) return box;
-  const more = button(moreLabel(rest.length), "more-rows");
-  hidden.set(more, { rows: rest, inline });
-  return h("div", {}, box, more);
+  const more = rest.length > 0 ? button(moreLabel(rest.length), "more-rows") : null;
+  if (more) hidden.set(more, { rows: rest, inline });
+  const acts = h(
+    "div",
+    { class: "table__acts" },
+    iconButton("Copy table", "icon-copy", "copy-table"),
+    iconButton("Download CSV", "icon-download", "download-table"),
+  );
+  return h("div", { class: "table-box" }, box, more, acts);
+}
+
+/**
+ * What the cells of a table say, those too that are not shown yet.
+ * @param {HTMLElement} pressed a button beside it
+ * @returns {string[][]}
+ */
+export function rowsBeside(pressed) {
+  const box = pressed.closest(".table-box");
+  const more = box?.querySelector("[data-action=more-rows]");
+  const { rows = [], inline = () => [] } = (more && hidden.get(more)) ?? {};
+  const shown = /** @type {HTMLTableRowElement[]} */ ([
+    ...(box?.querySelectorAll("tr") ?? []),
+  ]);
+  const all = [...shown, ...rows.map((row) => rowNode(row, inline))];
+  return all.map(({ cells }) => [...cells].map(saidIn));
+}
+
+/**
+ * A cell's text: of a formula its source, of a link what was written.
+ * @param {HTMLElement} cell
+ */
+function saidIn(cell) {
+  const copy = /** @type {HTMLElement} */ (cell.cloneNode(true));
+  for (const more of copy.querySelectorAll(".link-place, .remote-image__how")) {
+    more.remove();
+  }
+  for (const formula of copy.querySelectorAll(".formula")) {
+    const source = formula.querySelector("annotation")?.textContent;
+    if (source) formula.textContent = source;
+  }
+  return copy.textContent.trim();
 }
 
 /**

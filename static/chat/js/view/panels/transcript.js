@@ -10,6 +10,7 @@
 
 import { isDeleted } from "../../words/line.js";
 import { delegate, setChildren } from "../dom.js";
+import { downloads, wrapCode } from "../download.js";
 import { Follow } from "../follow.js";
 import { showMoreRows } from "../markdown/table.js";
 import { enlarge, pressPicturesByKey } from "../picture.js";
@@ -162,6 +163,8 @@ export class TranscriptPanel {
     delegate(this.#root, {
       ...handlers(this.#needs, () => this.toEnd()),
       ...copies(client.runs, copyText),
+      ...downloads,
+      "wrap-code": wrapCode,
       "load-image": (button) => toggleImage(button, imagePage),
       enlarge,
     });

@@ -4,7 +4,9 @@
  * @import { Conversation } from "../../client/conversation.js"
  */
 
+import { tabbed } from "../../words/sheet.js";
 import { icon } from "../dom.js";
+import { rowsBeside } from "../markdown/table.js";
 
 /** How long "Copied" stands where it was pressed, in milliseconds. */
 const SAID_MS = 2_000;
@@ -54,6 +56,7 @@ function textsIn(runs) {
   return {
     "copy-code": (button) =>
       button.closest("figure")?.querySelector("code")?.textContent ?? "",
+    "copy-table": (button) => tabbed(rowsBeside(button)),
     "copy-step": (button) => {
       const [run, step] = placeOf(button);
       return stepsOf(run).find((each) => each.step === step)?.content ?? "";
