@@ -99,7 +99,7 @@ def test_a_reload_keeps_the_readers_place_in_an_answer_that_grows(
     screens: Screens,
 ) -> None:
     """In the middle of the text, while more comes below."""
-    chat = screens.chat().open().say("[stream tokens=4000 rate=400 thought=0]")
+    chat = screens.chat().open().say("[stream tokens=4000 rate=200 thought=0]")
     page = chat.page
     page.wait_for_function(
         "() => document.querySelector('#scroller').scrollHeight > 2400"
