@@ -9,10 +9,8 @@ from __future__ import annotations
 from chat.log.compaction import compact
 from chat.store.asking import AddressLimit, Asked, ask, retry
 from chat.store.claiming import (
-    Abandoned,
     Claimant,
     Claimed,
-    abandoned,
     has_queued,
     lost,
     start_next,
@@ -33,6 +31,7 @@ from chat.store.events import (
 from chat.store.exchanges import Memory, recall
 from chat.store.guests import adopt, former_guests, retire_guest
 from chat.store.load import Load, load
+from chat.store.processes import Abandoned, abandoned
 from chat.store.sessions import (
     PAGE_SESSIONS,
     Identity,

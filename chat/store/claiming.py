@@ -18,7 +18,7 @@ from chat.log.batches import wall_clock
 from chat.models import Run, Session
 from chat.store.events import read_events
 from chat.store.exchanges import Memory, done_in, recall
-from chat.store.processes import abandoned_runs
+from chat.store.processes import Abandoned
 from chat.store.sql import execute, fetch, fetch_one
 from chat.store.writing import Closing, Committed, append
 from chat.wire.protocol import Event, RunStarted, StepStarted
@@ -30,13 +30,6 @@ LOST_CALL: Final = (
     "The server was lost while {tool} was being called. It is not known whether the"
     " call took effect, so it was not made again."
 )
-
-
-class Abandoned(Struct, frozen=True):
-    """A running run that no living process drives."""
-
-    run_id: int
-    process: int | None  # which died; None: it has handed the run over
 
 
 class Claimant(Struct, frozen=True):
@@ -97,6 +90,8 @@ FROM chat_run WHERE session_id = %s AND status = 'queued' ORDER BY number LIMIT 
 _HAS_QUEUED: Final = """
 SELECT 1 FROM chat_run WHERE session_id = %s AND status = 'queued' LIMIT 1
 """
+
+_ARE_QUEUED: Final = "SELECT 1 FROM chat_run WHERE status = 'queued' LIMIT 1"
 
 _CLAIM: Final = """
 UPDATE chat_run SET status = 'running', epoch = %s, process = %s, started_at = %s
@@ -236,16 +231,12 @@ def lost(epochs: Mapping[int, int]) -> set[int]:
     return set(epochs) - {run_id for run_id, epoch in held if epoch == epochs[run_id]}
 
 
-def abandoned(limit: int) -> list[Abandoned]:
-    """Running runs that no living process drives, the oldest first."""
-    left = abandoned_runs().order_by("started_at", "id").values_list("id", "process")
-    return [Abandoned(*row) for row in left[:limit]]
-
-
 def waiting_sessions(
     limit: int, max_per_owner: int, *, for_guests: bool = True
 ) -> list[UUID]:
     """Sessions where a run's turn has come, oldest first: see `start_next`."""
+    if not fetch(_ARE_QUEUED):
+        return []  # as mostly
     running = Run.objects.filter(status=Run.Status.RUNNING)
     # Not by a join, for which SQLite would read all sessions.
     busy = (

@@ -10,32 +10,42 @@ from datetime import timedelta
 from typing import Final
 
 from django.db import connection, transaction
-from django.db.models import (
-    BooleanField,
-    Exists,
-    ExpressionWrapper,
-    F,
-    OuterRef,
-    Q,
-    QuerySet,
-    Value,
-)
-from django.db.models.expressions import RawSQL
+from django.db.models import F
 from django.db.models.functions import Now
 from msgspec import Struct
 
 from chat.models import Process, Run
+from chat.store.sql import fetch
 
 # The first half of the keys of PostgreSQL's advisory locks; the second is the id of
 # the process. Locks are the database's own, so that sites do not meet.
 LOCK_CLASS: Final = 1_381_191_795
 
-_LOCK_IS_GONE: Final = """
-lock_pid IS NOT NULL AND id::bigint NOT IN (
-  SELECT objid::bigint FROM pg_locks
-  WHERE locktype = 'advisory' AND classid = %s AND objsubid = 2 AND granted
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-)
+# Asked twice a second by each process: Django would take longer to word it than the
+# database to answer.
+_NEIGHBOURS: Final = {
+    "postgresql": """
+SELECT id, name, slots, lock_no,
+  lock_pid IS NOT NULL AND id::bigint NOT IN (
+    SELECT objid::bigint FROM pg_locks
+    WHERE locktype = 'advisory' AND classid = %s AND objsubid = 2 AND granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  ),
+  heartbeat < {now} - %s * INTERVAL '1 second'
+FROM chat_process WHERE id <> %s
+""",
+    "sqlite": """
+SELECT id, name, slots, lock_no, %s = 0,
+  heartbeat < STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', -%s || ' seconds')
+FROM chat_process WHERE id <> %s
+""",
+}
+
+# The literal is for SQLite, which takes a partial index only for what it can read.
+_ABANDONED: Final = """
+SELECT id, process FROM chat_run WHERE status = 'running' AND NOT EXISTS (
+  SELECT 1 FROM chat_process WHERE chat_process.id = chat_run.process
+) ORDER BY started_at, id LIMIT %s
 """
 
 
@@ -52,6 +62,13 @@ class Neighbour(Struct, frozen=True):
     lock_no: int
     gone: bool  # it should hold a lock of PostgreSQL, and does not
     late: bool  # its heartbeat is overdue
+
+
+class Abandoned(Struct, frozen=True):
+    """A running run that no living process drives."""
+
+    run_id: int
+    process: int | None  # which died; None: it has handed the run over
 
 
 def register(name: str, role: str, version: str, slots: int) -> int:
@@ -108,18 +125,13 @@ def beat(process_id: int, running: int, slots: int) -> set[int]:
 
 def neighbours(process_id: int, takeover: timedelta) -> list[Neighbour]:
     """All other processes; they are late after `takeover` without a heartbeat."""
-    on_postgresql = connection.vendor == "postgresql"
-    rows = Process.objects.exclude(id=process_id).values_list(
-        "id",
-        "name",
-        "slots",
-        "lock_no",
-        RawSQL(_LOCK_IS_GONE, [LOCK_CLASS], BooleanField())  # noqa: S611  (our own)
-        if on_postgresql
-        else Value(value=False),
-        ExpressionWrapper(Q(heartbeat__lt=Now() - takeover), BooleanField()),
-    )
-    return [Neighbour(*row) for row in rows]
+    statement = _NEIGHBOURS[connection.vendor]
+    return [
+        Neighbour(number, name, slots, lock_no, gone=bool(gone), late=bool(late))
+        for number, name, slots, lock_no, gone, late in fetch(
+            statement, LOCK_CLASS, takeover.total_seconds(), process_id
+        )
+    ]
 
 
 def declare_gone(dead: Neighbour) -> bool:
@@ -144,15 +156,9 @@ def declare_dead(process_id: int) -> bool:
     return Process.objects.filter(id=process_id).delete()[0] == 1
 
 
-def abandoned_runs() -> QuerySet[Run]:
-    """Running runs whose process is dead, or has handed them over."""
-    living = Process.objects.filter(id=OuterRef("process"))
-    return Run.objects.filter(~Exists(living), status=Run.Status.RUNNING)
-
-
-def are_runs_abandoned() -> bool:
-    """Whether there are runs to take over."""
-    return abandoned_runs().exists()
+def abandoned(limit: int) -> list[Abandoned]:
+    """Running runs that no living process drives, the oldest first."""
+    return [Abandoned(*row) for row in fetch(_ABANDONED, limit)]
 
 
 def disown(process_id: int, run_ids: Collection[int]) -> None:

@@ -291,7 +291,7 @@ class Lease:
             if is_dead:
                 logger.warning("process %s (%s) is dead", other.id, other.name)
         self._missing = missing
-        if processes.are_runs_abandoned():
+        if processes.abandoned(1):
             self._loop.call_soon_threadsafe(self._on_abandoned)
 
 

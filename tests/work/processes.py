@@ -163,7 +163,7 @@ class Process:
     async def recover(self) -> None:
         """Take over what dead processes left, as soon as they have been found dead."""
         async with asyncio.timeout(20):
-            while not await db(processes.are_runs_abandoned):
+            while not await db(processes.abandoned, 1):
                 await self._heard()
         await self.scheduler.recover()
 
