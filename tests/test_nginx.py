@@ -49,8 +49,11 @@ class Nginx(Server):
 
     name = "nginx"
 
-    def __init__(self, folder: Path, sites: list[Site], static_root: Path) -> None:
+    def __init__(
+        self, folder: Path, sites: list[Site], static_root: Path, below: str = ""
+    ) -> None:
         super().__init__(folder)
+        self.below = below
         self.plain_port = free_port()
         certificate, key = make_certificate(folder)
         sample = (ROOT / "deploy" / "nginx.conf").read_text("utf-8")
@@ -61,10 +64,21 @@ class Nginx(Server):
             ("/etc/ssl/chat.example.key", str(key)),
             ("/var/lib/reasoning-site/static/", f"{static_root}/"),
             ("10.0.0.11:8000", f"127.0.0.1:{sites[0].port}"),
-            ("10.0.0.12:8000", f"127.0.0.1:{sites[1].port}"),
+            ("10.0.0.12:8000", f"127.0.0.1:{sites[-1].port}"),
         ):
             assert old in sample, old
             sample = sample.replace(old, new)
+        if below:  # as its first lines tell
+            sample, places = re.subn(
+                r"(?m)^    location (= )?(/\S*) \{"
+                r"(\s+proxy_pass http://reasoning_site(?=;))?",
+                lambda it: (
+                    f"    location {it[1] or ''}{below}{it[2]} {{"
+                    + (f"{it[3]}{it[2]}" if it[3] else "")
+                ),
+                sample,
+            )
+            assert places == 4
         (folder / "site.conf").write_text(sample)
         temporary = "".join(
             f"{kind}_temp_path {folder}/{kind};\n"
@@ -98,7 +112,7 @@ class Nginx(Server):
     def ws_connect(self, session_id: object, cookie: str) -> websockets.connect:
         """A socket as the page opens it."""
         return websockets.connect(
-            f"wss://{NAME}/ws/chat/{session_id}",
+            f"wss://{NAME}{self.below}/ws/chat/{session_id}",
             host="127.0.0.1",
             port=self.port,
             ssl=self.trust,
@@ -194,6 +208,49 @@ async def test_the_sample_serves_pages_files_and_sockets(
         page, body = nginx.get(f"/chat/{session_id}", Cookie=cookie)
         assert page.status == 200
     assert "Hello" in await answer(nginx, uuid4(), cookie)
+
+
+async def test_the_sample_serves_a_site_below_a_path(
+    start_site: StartSite, static_root: Path, tmp_path: Path
+) -> None:
+    """Page, files, socket, API, admin and sign-in: all of it, and nothing beside."""
+    with ModelServer() as model:
+        site = start_site(
+            LLM_BASE_URL=model.base_url,
+            LLM_MODEL="hello",
+            ALLOWED_HOSTS=NAME,
+            HTTPS=1,
+            URL_PREFIX="/chat",  # which is also where the site has its chats
+        )
+        with Nginx(tmp_path, [site], static_root, "/chat") as nginx:
+            page, body = nginx.get("/chat/", Accept="text/html")
+            cookies = page.headers.get_all("Set-Cookie") or []
+            assert cookies
+            assert all("Path=/chat" in cookie.split("; ") for cookie in cookies)
+            cookie = "; ".join(cookie.partition(";")[0] for cookie in cookies)
+            session_id = uuid4()
+            assert "Hello" in await answer(nginx, session_id, cookie)
+            chat, _ = nginx.get(f"/chat/chat/{session_id}", Cookie=cookie)
+            assert chat.status == 200
+
+            listed, sessions = nginx.get("/chat/api/sessions", Cookie=cookie)
+            assert listed.status == 200
+            assert len(json.loads(sessions)["sessions"]) == 1
+            admin, _ = nginx.get("/chat/admin/")
+            login_url = "/chat/admin/login/?next=/chat/admin/"
+            assert admin.headers["Location"] == login_url
+            sign_in, form = nginx.get("/chat/sign-in", Accept="text/html")
+            assert sign_in.status == 200
+            _, login = nginx.get(login_url, Accept="text/html")
+            for html in (body, form, login):
+                found = re.findall(rb'(?:href|src|action)="(/[^"]*)"', html)
+                assert [each for each in found if not each.startswith(b"/chat/")] == []
+                for file in {each for each in found if b"/static/" in each}:
+                    assert nginx.get(file.decode())[0].status == 200, file
+            for beside in ("/", "/static/chat/", "/api/sessions", "/livez"):
+                assert nginx.get(beside)[0].status == 404, beside
+            assert nginx.get("/chat/livez")[0].status == 200
+            assert nginx.get("/chat/metrics")[0].status == 404
 
 
 async def answer(nginx: Nginx, session_id: object, cookie: str) -> str:
