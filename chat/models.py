@@ -251,6 +251,8 @@ class Step(models.Model):
     # Who speaks, where it is not the run's agent, and the step that encloses this one.
     agent = models.CharField(max_length=64, blank=True, db_default="")
     parent = models.PositiveIntegerField(null=True, blank=True)
+    # What goes back to the model server with the step, and to nobody else.
+    server_fields = models.JSONField(null=True, blank=True, editable=False)
     status = models.CharField(max_length=16, choices=Status.choices)
     started_at = models.DateTimeField()
     duration_ms = models.PositiveBigIntegerField()

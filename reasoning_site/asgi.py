@@ -22,10 +22,8 @@ from chat import health, lifespan  # noqa: E402
 from chat.auth.middleware import VisitorMiddleware  # noqa: E402
 from chat.routing import websocket_urlpatterns  # noqa: E402
 
-Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
-
-def below(prefix: str, site: Application) -> Application:
+def below(prefix: str, site: Any) -> Callable[..., Awaitable[None]]:
     """The site as it is asked by a proxy that takes `prefix` off the paths.
 
     Put on again here, as ASGI has it: what a request's path is, is what people see.
@@ -40,7 +38,7 @@ def below(prefix: str, site: Application) -> Application:
     return respond
 
 
-application: Application = ProtocolTypeRouter(
+application: Any = ProtocolTypeRouter(
     {
         "http": health.Probes(django_application),
         "websocket": VisitorMiddleware(URLRouter(websocket_urlpatterns)),

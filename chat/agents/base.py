@@ -78,11 +78,15 @@ class PartReplaced(Struct, frozen=True):
 
 
 class PartFinished(Struct, frozen=True):
-    """The part is complete. `tool_input` is a tool_use's parsed arguments."""
+    """The part is complete. `tool_input` is a tool_use's parsed arguments.
+
+    `server_fields` is for the agent's own memory, and shown to nobody; see `Part`.
+    """
 
     part: int
     status: PartStatus = "ok"
     tool_input: dict[str, Any] | None = None
+    server_fields: dict[str, Any] | None = None
 
 
 class RoundEnded(Struct, frozen=True):
@@ -113,6 +117,9 @@ class Part(Struct, frozen=True):
     """A finished part, as memory: what the agent did earlier.
 
     `step` is its number in the run that it is of.
+    `server_fields` is how the model server said it, as it goes back: the fields that a
+    thought came in (`reasoning`) or that it was text (`text`), and what nobody here
+    knows of a call (`call`) or of the round's message (`message`, with its last part).
     """
 
     type: PartType
@@ -124,6 +131,7 @@ class Part(Struct, frozen=True):
     tool_input: dict[str, Any] | None = None
     agent: str = ""
     step: int = 0
+    server_fields: dict[str, Any] | None = None
 
 
 class Exchange(Struct, frozen=True):
@@ -191,9 +199,12 @@ class OpenPart(Protocol):
         ...
 
     def finish(
-        self, status: PartStatus = "ok", tool_input: dict[str, Any] | None = None
+        self,
+        status: PartStatus = "ok",
+        tool_input: dict[str, Any] | None = None,
+        server_fields: dict[str, Any] | None = None,
     ) -> None:
-        """The part is complete. `tool_input` is a tool_use's parsed arguments."""
+        """The part is complete; see `PartFinished`."""
         ...
 
 

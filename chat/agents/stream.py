@@ -74,7 +74,8 @@ class EventPlayer:
             case PartReplaced():
                 self._parts[event.part].replace(kind=event.type, text=event.text)
             case PartFinished():
-                self._parts.pop(event.part).finish(event.status, event.tool_input)
+                part = self._parts.pop(event.part)
+                part.finish(event.status, event.tool_input, event.server_fields)
             case RoundEnded():
                 self._sink.count(event.usage)
             case _:
@@ -196,6 +197,9 @@ class _EventPart:
         self._sink.put(PartReplaced(self.number, kind, text))
 
     def finish(
-        self, status: PartStatus = "ok", tool_input: dict[str, Any] | None = None
+        self,
+        status: PartStatus = "ok",
+        tool_input: dict[str, Any] | None = None,
+        server_fields: dict[str, Any] | None = None,
     ) -> None:
-        self._sink.put(PartFinished(self.number, status, tool_input))
+        self._sink.put(PartFinished(self.number, status, tool_input, server_fields))

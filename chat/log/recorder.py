@@ -136,10 +136,16 @@ class _OpenStep:
         )
 
     def finish(
-        self, status: StepStatus = "ok", tool_input: dict[str, Any] | None = None
+        self,
+        status: StepStatus = "ok",
+        tool_input: dict[str, Any] | None = None,
+        server_fields: dict[str, Any] | None = None,
     ) -> None:
         """Write the step's row with its last event."""
         self._recorder.forget(self)
+        if server_fields is not None:
+            server_fields = _storable_json(server_fields)
+            self._recorder.bytes_left -= len(str(server_fields))
         if tool_input is not None:
             tool_input = _storable_json(tool_input)
         content = self.content
@@ -162,6 +168,7 @@ class _OpenStep:
             agent=self.agent,
             parent=self.parent,
             tool_input=tool_input,
+            server_fields=server_fields,
             status=status,
             started_at=datetime.fromtimestamp(self.timestamp, UTC),
             duration_ms=duration,
@@ -184,7 +191,10 @@ class _UnheardStep:
         """Not heard."""
 
     def finish(
-        self, status: StepStatus = "ok", tool_input: dict[str, Any] | None = None
+        self,
+        status: StepStatus = "ok",
+        tool_input: dict[str, Any] | None = None,
+        server_fields: dict[str, Any] | None = None,
     ) -> None:
         """Not heard."""
 

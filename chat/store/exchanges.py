@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
@@ -41,7 +41,7 @@ FROM chat_run WHERE id IN (RUNS)
 # No errors, and of what was cut short only answers and tools' results.
 _PARTS: Final = """
 SELECT run_id, type, iteration, content, status, tool_name, call_id, tool_input,
-  agent, step
+  agent, step, server_fields
 FROM chat_step WHERE run_id IN (RUNS)
 AND type <> 'error' AND (status = 'ok' OR type IN ('tool_result', 'final_answer'))
 ORDER BY run_id, step
@@ -136,9 +136,7 @@ def _parts(run_ids: Iterable[int]) -> Parts:
         return parts
     for row in fetch(_PARTS.replace("RUNS", numbers(ids))):
         run_id, type_, iteration, content, status, tool_name, call_id = row[:7]
-        tool_input, agent, step = row[7:]
-        if isinstance(tool_input, str):
-            tool_input = json.loads(tool_input)  # which Django's cursors leave as text
+        tool_input, agent, step, server_fields = row[7:]
         parts.setdefault(run_id, []).append(
             Part(
                 type_,
@@ -147,12 +145,18 @@ def _parts(run_ids: Iterable[int]) -> Parts:
                 status,
                 tool_name,
                 call_id,
-                tool_input,
+                _from_json(tool_input),
                 agent,
                 step,
+                _from_json(server_fields),
             )
         )
     return parts
+
+
+def _from_json(value: Any) -> Any:
+    """What a column of JSON holds, which Django's cursors leave as text."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def _joined(run_ids: Iterable[int], parts: Parts) -> list[Part]:

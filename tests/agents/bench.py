@@ -48,7 +48,10 @@ class Counting:
         pass
 
     def finish(
-        self, status: PartStatus = "ok", tool_input: dict[str, Any] | None = None
+        self,
+        status: PartStatus = "ok",
+        tool_input: dict[str, Any] | None = None,
+        server_fields: dict[str, Any] | None = None,
     ) -> None:
         pass
 

@@ -79,7 +79,12 @@ async def listen(stream: AsyncIterator[AgentEvent]) -> Told:
             case PartFinished():
                 fields = open_parts.pop(event.part)
                 told.parts.append(
-                    Part(**fields, status=event.status, tool_input=event.tool_input)
+                    Part(
+                        **fields,
+                        status=event.status,
+                        tool_input=event.tool_input,
+                        server_fields=event.server_fields,
+                    )
                 )
             case RoundEnded():
                 assert event.usage.input_tokens >= spent, "usage adds up"
@@ -152,7 +157,10 @@ class _Open:
             self._set(content=text)
 
     def finish(
-        self, status: PartStatus = "ok", tool_input: dict[str, Any] | None = None
+        self,
+        status: PartStatus = "ok",
+        tool_input: dict[str, Any] | None = None,
+        server_fields: dict[str, Any] | None = None,
     ) -> None:
-        self._set(status=status, tool_input=tool_input)
+        self._set(status=status, tool_input=tool_input, server_fields=server_fields)
         self._sink.finished(self)

@@ -750,6 +750,56 @@ async def test_fields_nobody_knows_go_back_with_their_call_and_message(
     ]
 
 
+@pytest.mark.parametrize(
+    "thought",
+    [
+        {"reasoning_content": "I should calculate."},
+        {"reasoning": "I should calculate."},
+        {"reasoning_content": "Both.", "reasoning": "Both."},
+        {
+            "content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "H"}]}
+            ]
+        },
+        {
+            "reasoning_details": [
+                {"type": "reasoning.text", "text": "H", "signature": "s"}
+            ]
+        },
+        {"thinking": "I should calculate.", "thought_signature": "c2ln"},
+    ],
+    ids="+".join,
+)
+async def test_what_goes_back_does_so_from_another_process_too(
+    play: Play, thought: dict[str, Any]
+) -> None:
+    signature = {"google": {"thought_signature": "c2ln"}}
+    played = play(
+        stream(
+            delta(**thought),
+            said("Let me see."),
+            calls(call(index=0, id="a", extra_content=signature)),
+            calls(call(arguments=ONE_PLUS_ONE, index=1, id="functions.calculator:1")),
+            finish("tool_calls"),
+            DONE,
+        ),
+        stream(calls(call(index=0, id="c")), finish("tool_calls"), DONE),
+        {"attempts": [{"actions": [*raw(HALF), LEFT_OPEN]}, {"actions": answer("4.")}]},
+    )
+    await played.here.ask(played.session, f"[scenario {played.name}]")
+    await played.watcher.said("The first half of")
+    async with process() as there:
+        await played.here.crash()
+        there.show(played.session, played.watcher)
+        await there.recover()
+        run = await played.watcher.ended()
+    assert answered(run) == "4."
+    before, after = played.messages(-2), played.messages(-1)
+    assert before[2]["tool_calls"][0]["extra_content"] == signature
+    assert thought.keys() <= before[2].keys()
+    assert after == before
+
+
 def check_roles(messages: list[dict[str, Any]]) -> None:
     """As the strictest chat templates want them."""
     rest = [m for m in messages if m["role"] != "system"]

@@ -321,6 +321,7 @@ class _AsThought:
     """Gives a model's text to the sink as thought."""
 
     def __init__(self, sink: DeltaSink) -> None:
+        self.reasoning_fields: list[str] = []
         self.text = self.reasoning = sink.reasoning
 
     def call(self, delta: CallDelta) -> None:
@@ -331,6 +332,7 @@ class _Noting:
     """Gives a model's text to the sink and remembers it."""
 
     def __init__(self, sink: DeltaSink) -> None:
+        self.reasoning_fields: list[str] = []
         self.said = ""
         self.reasoning = sink.reasoning
         self.call = sink.call

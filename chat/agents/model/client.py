@@ -67,13 +67,12 @@ class Completion(Struct, frozen=True):
 
     `finish_reason` is the server's; "" where it said only that this was all, None
     where the stream just ended. `extras` are fields of the message that nobody here
-    knows, `reasoning_fields` the names under which its reasoning came.
+    knows.
     """
 
     finish_reason: str | None
     input_tokens: int = 0
     output_tokens: int = 0
-    reasoning_fields: Sequence[str] = ()
     extras: Mapping[str, Any] = {}
 
 
@@ -244,7 +243,6 @@ class ChatServer:
             reason,
             reader.input_tokens,
             reader.output_tokens,
-            reader.reasoning_fields,
             reader.extras.message,
         )
 

@@ -44,7 +44,7 @@ class Call(Struct, frozen=True):
 class _Item:
     """Something the model says: shown as the open part, or waiting for its turn."""
 
-    __slots__ = ("call", "chunks", "kind", "part", "shown")
+    __slots__ = ("call", "chunks", "kind", "part", "reasoned", "said", "shown")
 
     def __init__(self, kind: Kind, text: str = "") -> None:
         self.kind = kind
@@ -52,6 +52,8 @@ class _Item:
         self.shown: PartType | None = None
         self.chunks = [text]  # while it waits
         self.call = PendingCall(None)  # of kind call
+        self.reasoned = False  # it came as a thought, in a field of its own
+        self.said = False  # it came as text, and is shown as a thought
 
     @property
     def content(self) -> str:
@@ -65,8 +67,9 @@ class Round:
 
     `tools` are those that are offered. `name_call` makes an id for a call of the id
     that the server gave it. After `finish`, `answer` is the text for the person ("" if
-    tools are called), `said` all text and `reasoning_text` what came as thoughts in a
-    field of their own, for the model's memory, and `calls` are the tools to call.
+    tools are called), `said` all text and `reasoning_text` what came as thoughts in
+    fields of their own (`reasoning_fields`), for the model's memory, and `calls` are
+    the tools to call. `extras`, set before, go back with the message.
     """
 
     def __init__(
@@ -82,7 +85,8 @@ class Round:
         self.calls: list[Call] = []
         self.answer = ""
         self.said = ""
-        self.extras: Mapping[str, Any] = {}  # that go back with the message
+        self.extras: Mapping[str, Any] = {}
+        self.reasoning_fields: list[str] = []
         self.started = False  # something was shown
         self._sink = sink
         self._name_call = name_call
@@ -93,6 +97,7 @@ class Round:
         self._texts: list[str] = []  # texts that were not the answer
         self._reasoning: list[str] = []
         self._calling = False
+        self._is_over = False
         self._splitter = TagSplitter(self, tools=tools if text_protocol else None)
         self.text = self._splitter.feed  # straight to the splitter: the token path
 
@@ -107,6 +112,9 @@ class Round:
         """More of the model's thoughts."""
         self._reasoning.append(text)
         self.think(text)
+        item = self._waiting[-1] if self._waiting else self._open
+        if item is not None and item.kind == "thought":
+            item.reasoned = True
 
     def call(self, delta: CallDelta) -> None:
         """More of a tool call."""
@@ -168,6 +176,7 @@ class Round:
     def finish(self) -> None:
         """The round is complete: finish what is open, show what waits."""
         self._splitter.close()
+        self._is_over = True
         while self._open is not None:
             self._finish_open()
         if not self._calling and not self.answer and self._texts:
@@ -213,6 +222,7 @@ class Round:
             return False
         if item is not None and item.kind == "text":
             self._texts.append(item.content)
+            item.said = True
             self._make_thought(item)
         self._finish_open(advance=False)
         return True
@@ -262,9 +272,10 @@ class Round:
             if item.kind == "text":
                 if self._calling:
                     self._texts.append(item.content)
+                    item.said = True
                 else:
                     self.answer = item.content
-            item.part.finish()
+            item.part.finish(server_fields=self._server_fields(item))
         if advance and self._waiting:
             self._begin(self._waiting.pop(0))
 
@@ -281,7 +292,19 @@ class Round:
         arguments = object_in(text)
         name = call.name or "unknown"
         self.calls.append(Call(call.id, name, text, arguments, call.extras))
-        part.finish("error" if arguments is None else "ok", arguments)
+        status: PartStatus = "error" if arguments is None else "ok"
+        part.finish(status, arguments, self._server_fields(item))
+
+    def _server_fields(self, item: _Item) -> dict[str, Any] | None:
+        """What is kept with a finished part, for whoever goes on with the run."""
+        is_last = self._calling and self._is_over and not self._waiting
+        fields = {
+            "reasoning": list(self.reasoning_fields) if item.reasoned else None,
+            "text": item.said,
+            "call": item.call.extras,
+            "message": dict(self.extras) if is_last else None,
+        }
+        return {name: of for name, of in fields.items() if of} or None
 
 
 def arguments_text(text: str, arguments: Mapping[str, Any] | None) -> str:

@@ -31,7 +31,13 @@ MAX_EXCERPT: Final = 300  # bytes of what a server sent, for the log
 
 
 class DeltaSink(Protocol):
-    """Takes what the model says, piece by piece."""
+    """Takes what the model says, piece by piece.
+
+    `reasoning_fields` are the names under which its thoughts came, which whoever
+    reads adds before the thoughts.
+    """
+
+    reasoning_fields: list[str]
 
     def reasoning(self, text: str) -> None:
         """More of the model's thoughts."""
@@ -92,8 +98,7 @@ class EventReader:
     `started` says whether the sink was given anything; `finish_reason`, `done` (the
     server said that this was all) and the two counts are known once the server has
     sent them. `events` counts what was understood. `extras` is what the server said of
-    the message beside text, reasoning and calls; `reasoning_fields` are the names
-    under which its reasoning came.
+    the message beside text, reasoning and calls.
     """
 
     __slots__ = (
@@ -102,6 +107,7 @@ class EventReader:
         "_event_name",
         "_halves",
         "_lines",
+        "_reasoning_fields",
         "_rest",
         "_rest_size",
         "_sink",
@@ -113,7 +119,6 @@ class EventReader:
         "garbage",
         "input_tokens",
         "output_tokens",
-        "reasoning_fields",
         "started",
     )
 
@@ -135,7 +140,7 @@ class EventReader:
         self.input_tokens = 0
         self.output_tokens = 0
         self.extras = Extras()
-        self.reasoning_fields: list[str] = []
+        self._reasoning_fields = sink.reasoning_fields
 
     def feed(  # noqa: C901, PLR0912 - the token path, in one piece
         self, data: bytes
@@ -202,7 +207,7 @@ class EventReader:
                 continue
             delta = choice.delta
             if (thought := delta.reasoning_content) or (thought := delta.reasoning):
-                if not self.reasoning_fields:
+                if not self._reasoning_fields:
                     self._note_reasoning(
                         [
                             name
@@ -225,7 +230,7 @@ class EventReader:
         give(_without_nul(text) if "\0" in text else text)
 
     def _note_reasoning(self, names: list[str]) -> None:
-        known = self.reasoning_fields
+        known = self._reasoning_fields
         known += [name for name in names if name not in known]
 
     def _count(self, given: Any, written: Any) -> None:

@@ -235,9 +235,7 @@ class QwenAgent:
         wanted = cut_to(messages, tools, self.max_input_tokens)
         if self.text_protocol:
             wanted, tools = as_text(wanted), []
-        request = ChatRequest(
-            as_openai(wanted, run.reasoning_fields), tools, thinking=run.thinking
-        )
+        request = ChatRequest(as_openai(wanted), tools, thinking=run.thinking)
         offered = {f["name"]: f.get("parameters") or {} for f in functions}
         return run.ask(partial(run.model_round, request, offered))
 

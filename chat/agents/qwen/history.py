@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final
+
+from msgspec import structs
 
 from chat.agents.base import AgentError, Exchange, Part
 from chat.agents.model.rounds import arguments_text
@@ -36,12 +39,14 @@ def messages_of(
     User and assistant alternate, whatever was stopped, refused or broken off: many
     chat templates refuse anything else. An agent without tools is told only what was
     said: many servers refuse tool messages where no tools are declared. Thoughts are
-    not fed back.
+    not fed back, but those of this run's rounds that called tools, to the server that
+    had them: some refuse calls without.
     """
     messages: list[Message] = []
     for number, exchange in enumerate(history):
         _add_prompt(messages, exchange.prompt)
-        messages += _rounds(exchange.parts, f"h{number}_", with_tools=with_tools)
+        parts = [structs.replace(part, server_fields=None) for part in exchange.parts]
+        messages += _rounds(parts, f"h{number}_", with_tools=with_tools)
         if messages[-1]["role"] == "function":
             messages.append({"role": "assistant", "content": UNANSWERED})
     _add_prompt(messages, prompt)
@@ -66,32 +71,66 @@ def _rounds(
     parts = tuple(parts)
     results = {part.call_id: part for part in parts if part.type == "tool_result"}
     answers = [part for part in parts if part.type == "final_answer"]
-    for part in parts:
-        if part.type == "final_answer" and part.content:
-            # What was cut off and continued is whole.
-            whole = part.status == "ok" or part is not answers[-1]
-            text = part.content if whole else f"{part.content}\n\n{CUT_OFF}"
-            yield {"role": "assistant", "content": text}
-        elif part.type == "tool_use" and with_tools and part.call_id in results:
-            yield from _call(part, results[part.call_id], prefix)
+    for _, group in groupby(parts, key=lambda part: part.iteration):
+        said = list(group)
+        uses = {part.call_id: part for part in said if part.type == "tool_use"}
+        calls = [part for part in uses.values() if part.call_id in results]
+        if calls and with_tools:
+            # Calls with their results; both, or the server would accept neither.
+            yield from _calls(said, calls, prefix)
+            for part in calls:
+                yield _result(part, results[part.call_id], prefix)
+        for part in said:
+            if part.type == "final_answer" and part.content:
+                # What was cut off and continued is whole.
+                whole = part.status == "ok" or part is not answers[-1]
+                text = part.content if whole else f"{part.content}\n\n{CUT_OFF}"
+                yield {"role": "assistant", "content": text}
 
 
-def _call(part: Part, result: Part, prefix: str) -> Iterable[Message]:
-    """A call and its result; both, or the server would not accept either."""
-    ids = {"function_id": prefix + part.call_id, "call_id": part.call_id}
-    arguments = arguments_text(part.content, part.tool_input)
-    yield {
-        "role": "assistant",
-        "content": "",
-        "function_call": {"name": part.tool_name, "arguments": arguments},
-        "extra": ids,
+def _calls(
+    said: Sequence[Part], calls: Sequence[Part], prefix: str
+) -> Iterable[Message]:
+    """What a round said that called tools: each call in a message of its own.
+
+    The first has what goes back to the server beside the calls.
+    """
+    fields = [(part, part.server_fields or {}) for part in said]
+    thoughts = [part.content for part, of in fields if of.get("reasoning")]
+    names = [name for _, of in fields for name in of.get("reasoning") or ()]
+    message: Message = next(
+        (of["message"] for _, of in fields if of.get("message")), {}
+    )
+    content = "".join(part.content for part, of in fields if of.get("text"))
+    first: Message = {
+        "reasoning_content": "".join(thoughts) or None,
+        "extra": {"message": message, "reasoning_fields": list(dict.fromkeys(names))},
     }
-    yield {
+    for part in calls:
+        arguments = arguments_text(part.content, part.tool_input)
+        call = (part.server_fields or {}).get("call") or {}
+        yield {
+            "role": "assistant",
+            "content": content,
+            "function_call": {"name": part.tool_name, "arguments": arguments},
+            **first,
+            "extra": {**_ids(part, prefix), "call": call, **first.get("extra", {})},
+        }
+        content, first = "", {}
+
+
+def _result(part: Part, result: Part, prefix: str) -> Message:
+    return {
         "role": "function",
         "name": part.tool_name,
         "content": _told(result),
-        "extra": ids,
+        "extra": _ids(part, prefix),
     }
+
+
+def _ids(part: Part, prefix: str) -> dict[str, str]:
+    """Of a call, for the library and for the server."""
+    return {"function_id": prefix + part.call_id, "call_id": part.call_id}
 
 
 def _told(result: Part) -> str:
@@ -105,15 +144,13 @@ def _told(result: Part) -> str:
             return f"{result.content} (stopped before it had finished)".strip()
 
 
-def as_openai(
-    messages: Iterable[Mapping[str, Any]], reasoning_fields: Sequence[str] = ()
-) -> list[Message]:
+def as_openai(messages: Iterable[Mapping[str, Any]]) -> list[Message]:
     """Qwen-Agent's messages in OpenAI's form.
 
     Adjacent messages of the assistant are one, since a round with several calls is
     one message there. Calls keep the ids they had, but where one occurs twice. What
     the server said beside text and calls in a round of this run goes back as it came:
-    its reasoning in `reasoning_fields`, and fields that nobody here knows.
+    its reasoning in the fields it came in, and fields that nobody here knows.
     """
     turned: list[Message] = []
     ids: dict[str, str] = {}
@@ -132,7 +169,8 @@ def as_openai(
             turn["content"] += _text(message)
             turn.update(extra.get("message") or {})
             if reasoning := message.get("reasoning_content"):
-                turn.update(dict.fromkeys(reasoning_fields, reasoning))
+                fields = extra.get("reasoning_fields") or []
+                turn.update(dict.fromkeys(fields, reasoning))
             if call := message.get("function_call"):
                 wanted = str(extra.get("call_id") or function_id)
                 call_id = ids[function_id] = _unused(wanted, used)

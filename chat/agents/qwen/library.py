@@ -133,5 +133,9 @@ def _messages_of(said: Round) -> list[Message]:
         messages.append(message)
     if said.calls:
         messages[0].reasoning_content = said.reasoning_text or None
-        messages[0].extra = {**(messages[0].extra or {}), "message": dict(said.extras)}
+        messages[0].extra = {
+            **(messages[0].extra or {}),
+            "message": dict(said.extras),
+            "reasoning_fields": said.reasoning_fields,
+        }
     return messages

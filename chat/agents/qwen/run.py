@@ -94,7 +94,6 @@ class LibraryRun:
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[RunEnded] = self.loop.create_future()
         self.calls: deque[Call] = deque()  # decided on in this round, not yet made
-        self.reasoning_fields: list[str] = []  # in which the server's thoughts came
         self.thinking = thinking
         self._model = model
         self._sink = sink
@@ -164,10 +163,8 @@ class LibraryRun:
             raise
         self._count(completion.input_tokens, completion.output_tokens)
         self._check_whole(said, completion.finish_reason)
-        said.finish()
         said.extras = completion.extras
-        if said.reasoning_text:
-            self.reasoning_fields = list(completion.reasoning_fields)
+        said.finish()
         self._check_repeats(said.calls)
         self.calls.extend(said.calls)
         self._answered = bool(said.answer.strip()) and not said.calls

@@ -17,6 +17,7 @@ class Recorder:
     """Remembers what the reader handed on, joined."""
 
     def __init__(self) -> None:
+        self.reasoning_fields: list[str] = []
         self.said = ""
         self.thought = ""
         self.calls: list[CallDelta] = []
