@@ -13,7 +13,7 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
@@ -21,14 +21,15 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from chat import runtime, store
-from chat.models import Run, Session, Step
+from chat.models import Process, Run, Session, Step
 
 if TYPE_CHECKING:  # at run time ModelAdmin takes no argument
     SessionModelAdmin = admin.ModelAdmin[Session]
     RunModelAdmin = admin.ModelAdmin[Run]
+    ProcessModelAdmin = admin.ModelAdmin[Process]
     UserModelAdmin = UserAdmin[User]
 else:
-    SessionModelAdmin = RunModelAdmin = admin.ModelAdmin
+    SessionModelAdmin = RunModelAdmin = ProcessModelAdmin = admin.ModelAdmin
     UserModelAdmin = UserAdmin
 
 MAX_SHOWN_RUNS = 50
@@ -279,6 +280,45 @@ class RunAdmin(AnswerSearch, _LookOnly, RunModelAdmin):
 
 
 admin.site.unregister(User)
+
+
+@admin.register(Process)
+class ProcessAdmin(_LookOnly, ProcessModelAdmin):
+    """The processes that live, as their last heartbeats say."""
+
+    list_display = (
+        "name",
+        "role",
+        "version",
+        "running",
+        "slots",
+        "started_at",
+        "heartbeat",
+        "is_held",
+    )
+    list_filter = ("role", "version")
+    fields = list_display
+    readonly_fields = fields
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """A process whose row is gone gives its runs up."""
+        return False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list, and above it what there is to do."""
+        load = store.load()
+        title = (
+            f"Slots in use: {load.running} of {load.slots}. Chats that wait:"
+            f" {load.startable}, the first for {load.wait:.0f} s."
+        )
+        return super().changelist_view(request, {"title": title})
+
+    @admin.display(description="lock held", boolean=True)
+    def is_held(self, process: Process) -> bool:
+        """Whether its death would be noticed at once, and not by its heartbeat."""
+        return process.lock_pid is not None
 
 
 @admin.register(User)

@@ -155,6 +155,7 @@ class _Queue:
             runs.add_metric([status, agent], count)
         yield runs
         for name, text, value in (
+            ("startable_runs", "Queued runs whose turn has come.", load.startable),
             ("oldest_wait_seconds", "How long the next run has waited.", load.wait),
             ("slots", "Runs that all processes can drive at once.", load.slots),
             ("processes", "Processes that drive runs.", load.processes),

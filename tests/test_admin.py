@@ -13,7 +13,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from chat.log.batches import make_batch, write
-from chat.models import Run, Session, Step
+from chat.models import Process, Run, Session, Step
 from chat.store import Identity
 from chat.wire.protocol import Failure, RunFinished
 from chat.wire.transcript import digest
@@ -295,3 +295,18 @@ def test_staff_without_permission_sees_nothing(client: Client, run: Run) -> None
     assert client.get(RUNS).status_code == 403
     client.logout()
     assert client.get(SESSIONS).status_code == 302
+
+
+def test_the_processes_that_live_are_shown_and_what_waits(
+    admin_client: Client, run: Run
+) -> None:
+    Process.objects.all().delete()
+    Process.objects.create(name="host-7 123", role="worker", version="9.8", slots=5)
+    ask(None)
+    page = admin_client.get("/admin/chat/process/").content.decode()
+    for said in ("host-7 123", "worker", "9.8", "0 of 5.", "wait: 1, the first"):
+        assert said in page
+    (process,) = Process.objects.all()
+    place = f"/admin/chat/process/{process.pk}/"
+    assert admin_client.get(f"{place}change/").status_code == 200
+    assert admin_client.get(f"{place}delete/").status_code == 403

@@ -115,6 +115,7 @@ async def test_what_happens_is_counted(
     assert found[ended] == 1
     assert found['site_runs{agent="researcher",status="running"}'] == 1
     assert found['site_runs{agent="researcher",status="queued"}'] == 1
+    assert found["site_startable_runs"] == 0
     assert found["site_oldest_wait_seconds"] == 0  # its turn has not come
     assert found["site_slots"] == 64
     assert found["site_processes"] == 1
