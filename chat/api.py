@@ -12,9 +12,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from chat import runtime, store
+from chat.access import Identity, NotAllowedError, NotYoursError, Share
 from chat.auth import visitors
 from chat.models import Session
-from chat.store import PAGE_SESSIONS, Identity, NotYoursError, SessionChange
+from chat.store import PAGE_SESSIONS, SessionChange
 from chat.store.database import settled
 
 P = ParamSpec("P")
@@ -28,7 +29,7 @@ def _error(status: int, code: str, message: str) -> JsonResponse:
 def for_somebody(
     view: Callable[Concatenate[HttpRequest, Identity, P], HttpResponse],
 ) -> View[P]:
-    """Hand the view who is asking; 401 and 404 as JSON."""
+    """Hand the view who is asking; 401, 403 and 404 as JSON."""
 
     @wraps(view)
     def wrapped(
@@ -42,6 +43,8 @@ def for_somebody(
             return view(request, who, *args, **kwargs)
         except NotYoursError:
             return _error(404, "not_found", "There is no such session.")
+        except NotAllowedError as error:
+            return _error(403, "forbidden", str(error))
         except (msgspec.DecodeError, ValueError) as error:
             return _error(400, "bad_message", f"Bad request: {error}.")
 
@@ -98,6 +101,41 @@ def _deleted(running: runtime.Runtime, session_id: UUID, ended: list[int]) -> No
 def restore(_request: HttpRequest, who: Identity, session_id: UUID) -> HttpResponse:
     """Undo a deletion."""
     return JsonResponse(session_json(store.restore_session(session_id, who)))
+
+
+@require_GET
+@for_somebody
+def shares(_request: HttpRequest, who: Identity, session_id: UUID) -> HttpResponse:
+    """With whom the session is shared, and for what."""
+    found = [
+        {"name": name, "right": right}
+        for name, right in store.shares_of(session_id, who)
+    ]
+    return JsonResponse({"shares": found})
+
+
+class ShareChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a session is to be shared for."""
+
+    right: Share
+
+
+@require_http_methods(["PUT", "DELETE"])
+@for_somebody
+def share(
+    request: HttpRequest, who: Identity, session_id: UUID, name: str
+) -> HttpResponse:
+    """PUT `{"right": "read" | "ask"}`: share it with a user. DELETE: no more."""
+    try:
+        if request.method == "DELETE":
+            store.withdraw(session_id, who, name)
+        else:
+            change = msgspec.json.decode(request.body, type=ShareChange)
+            store.share(session_id, who, name, change.right)
+    except store.NobodyError:
+        return _error(404, "not_found", "There is nobody of that name to share with.")
+    runtime.call_soon(lambda running: running.changed_hands.set())
+    return HttpResponse(status=204)
 
 
 def session_json(session: Session) -> dict[str, Any]:

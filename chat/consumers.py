@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from chat import logs, runtime, store
+from chat.access import Act, Identity, NotAllowedError, NotYoursError, rights
 from chat.agents import registry
 from chat.auth.limits import TooManyError
 from chat.auth.tickets import Ticket, invalid_tickets
@@ -24,7 +25,6 @@ from chat.live.feed import Feed
 from chat.live.outbox import Outbox, TooSlowError
 from chat.live.viewer import Viewer
 from chat.log.errors import is_away, is_busy
-from chat.store import Identity, NotYoursError, SessionFacts
 from chat.store.database import db
 from chat.wire.protocol import (
     CLOSE_FORBIDDEN,
@@ -85,6 +85,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     who: Identity
     ticket: Ticket | None
+    shared: store.Shared | None
     session_id: UUID
     feed: Feed
     viewer: Viewer
@@ -105,6 +106,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.closed = False
         self.bad_frames = 0
         self.ticket = None
+        self.shared = None
         self.outbox = Outbox(
             self._send_text, max_chars=settings.OUTBOX_BYTES, on_broken=self._broken
         )
@@ -165,6 +167,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._carry_out(command)
         except ProtocolError as error:
             self._refuse(error if command is None else error.about(command))
+        except NotAllowedError as error:
+            refusal = ProtocolError("forbidden", str(error))
+            self._refuse(refusal if command is None else refusal.about(command))
         except DatabaseError as error:
             refusal = _refusal(error)
             self._refuse(refusal if command is None else refusal.about(command))
@@ -209,23 +214,25 @@ class ChatConsumer(AsyncWebsocketConsumer):
         logs.about(session=self.session_id, socket=self.name)
         watching = self.runtime.feeds.watching(self.session_id)
         watched = self.held.enter_context(watching)
-        facts = await self._facts(await watched.ready())
+        entry = await self._entry(await watched.ready())
         self.feed = await watched.ready()
-        self._reply("connected", self._greeting(facts))
-        self.viewer = Viewer(who, self.outbox, self._hang_up_soon)
-        self.feed.join(self.viewer, facts)
+        self._reply("connected", self._greeting(entry.facts))
+        self.viewer = Viewer(who, self.outbox, self._hang_up_soon, entry.shared)
+        self.feed.join(self.viewer, entry.facts)
+        if entry.shared is not None and who.user_id is not None:
+            self.shared = store.Shared(self.session_id, who.user_id, entry.shared)
         self.held.callback(self.feed.leave, self.viewer)
 
-    async def _facts(self, feed: Feed) -> SessionFacts | None:
+    async def _entry(self, feed: Feed) -> store.Entry:
         """Whose the session is, if not yet nobody's. Raises NotYoursError.
 
         The feed looks every few seconds; who it would turn away may just have got it.
         """
-        if feed.facts is not None and self.who.owns(feed.facts):
-            return feed.facts
-        return await db(store.facts_for, self.session_id, self.who)
+        if feed.facts is not None and Act.READ in rights(self.who, feed.facts):
+            return store.Entry(feed.facts, None)
+        return await db(store.enter, self.session_id, self.who)
 
-    def _greeting(self, facts: SessionFacts | None) -> dict[str, Any]:
+    def _greeting(self, facts: store.SessionFacts | None) -> dict[str, Any]:
         return {
             "session_id": str(self.session_id),
             "agent_name": facts.agent_name if facts else registry.default(),

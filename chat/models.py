@@ -49,6 +49,37 @@ class Session(models.Model):
         return self.title or str(self.id)
 
 
+class SessionShare(models.Model):
+    """A user with whom a session is shared, to read it or to ask in it too."""
+
+    class Right(models.TextChoices):
+        """What they may do there."""
+
+        READ = "read"
+        ASK = "ask"
+
+    session = models.ForeignKey(
+        Session, on_delete=models.CASCADE, related_name="shares", db_index=False
+    )
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    right = models.CharField(max_length=4, choices=Right.choices)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["session", "user"], name="session_shared_once"
+            ),
+            models.CheckConstraint(
+                name="session_share_right",
+                condition=models.Q(right__in=["read", "ask"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.session} with {self.user} to {self.right}"
+
+
 class FormerGuest(models.Model):
     """A guest who has signed in. The key is over, though its cookie is signed."""
 

@@ -46,6 +46,7 @@ class Socket(Protocol):
     """A socket that this process serves, and what its opener was let in with."""
 
     ticket: Ticket | None
+    shared: store.Shared | None  # where the session is not its opener's
 
     async def hang_up(self, code: int) -> None:
         """Close it, saying why."""
@@ -59,7 +60,7 @@ class Runtime:
         self.limits = Limits()
         self.draining = False
         self.sockets: set[Socket] = set()
-        self.changed_hands = asyncio.Event()  # somebody has signed in
+        self.changed_hands = asyncio.Event()  # somebody has signed in, or shares end
         self._hang_ups: set[asyncio.Task[None]] = set()
         self._warm = asyncio.Event()  # a run can begin without waiting for imports
         self._draining: asyncio.Task[None] | None = None
@@ -155,10 +156,12 @@ class Runtime:
             if socket.ticket is None or not is_over(socket.ticket):
                 continue
             is_guest = socket.ticket.user_id is None
-            code = CLOSE_OVERLOADED if is_guest else CLOSE_NOT_SIGNED_IN
-            hang_up = asyncio.create_task(socket.hang_up(code))
-            self._hang_ups.add(hang_up)
-            hang_up.add_done_callback(self._hang_ups.discard)
+            self._hang_up(socket, CLOSE_OVERLOADED if is_guest else CLOSE_NOT_SIGNED_IN)
+
+    def _hang_up(self, socket: Socket, code: int) -> None:
+        hang_up = asyncio.create_task(socket.hang_up(code))
+        self._hang_ups.add(hang_up)
+        hang_up.add_done_callback(self._hang_ups.discard)
 
     def erased(self, erased: store.Erased) -> None:
         """Sessions are gone for good: tell whoever watches, or drives runs there."""
@@ -219,6 +222,13 @@ class Runtime:
         if tickets:
             over = await db(invalid_tickets, tickets)
             self.shut_out(over.__contains__)
+        shared = {socket.shared for socket in self.sockets if socket.shared}
+        if shared:
+            ended = await db(store.ended_shares, shared)
+            for socket in tuple(self.sockets):
+                if socket.shared in ended:
+                    # Who comes back is told what they may now, or that it is not there.
+                    self._hang_up(socket, CLOSE_OVERLOADED)
 
     async def _measure(self) -> None:
         """Tell Prometheus how much there is here now."""

@@ -17,4 +17,6 @@ urlpatterns = [
     path("api/sessions", api.sessions, name="sessions"),
     path("api/sessions/<uuid:session_id>", api.session, name="session"),
     path("api/sessions/<uuid:session_id>/restore", api.restore, name="restore"),
+    path("api/sessions/<uuid:session_id>/shares", api.shares, name="shares"),
+    path("api/sessions/<uuid:session_id>/shares/<str:name>", api.share, name="share"),
 ]

@@ -20,10 +20,10 @@ from django.views.decorators.http import require_POST, require_safe
 from msgspec import to_builtins
 
 from chat import store
+from chat.access import Identity, NotYoursError
 from chat.agents import registry
 from chat.auth import visitors
 from chat.models import Session
-from chat.store import Identity, NotYoursError
 from chat.wire.protocol import HEARTBEAT_INTERVAL, SNAPSHOT_RUNS
 from reasoning_site import headers
 

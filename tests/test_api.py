@@ -14,6 +14,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from chat import runtime
+from chat.access import Act
 from chat.models import Session
 from chat.store import Identity, sessions
 from tests.rows import ask, running_run
@@ -142,14 +143,14 @@ def test_renaming_pinning_and_archiving(signed_in: Client, hers: UUID) -> None:
 def test_what_changed_meanwhile_stays_changed(
     signed_in: Client, hers: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = sessions.find_session
+    find = sessions.required_session
 
-    def find_and_wait(session_id: UUID, who: Identity) -> Session | None:
-        found = find(session_id, who)
+    def find_and_wait(session_id: UUID, who: Identity, act: Act) -> Session:
+        found = find(session_id, who, act)
         Session.objects.filter(id=session_id).update(title="Meanwhile", archived=True)
         return found
 
-    monkeypatch.setattr(sessions, "find_session", find_and_wait)
+    monkeypatch.setattr(sessions, "required_session", find_and_wait)
     answer = patch(signed_in, hers, {"pinned": True})
     assert answer.json()["title"] == "Meanwhile"
     session = Session.objects.get(id=hers)

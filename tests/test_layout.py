@@ -182,6 +182,7 @@ TESTED_WITH = {
     "signals.py": "browser/test_sign_in.py",
     "store/guests.py": "auth/test_visitors.py",
     "store/load.py": "test_roles.py",
+    "store/shares.py": "test_access.py",
     "store/sql.py": "store/test_claiming.py",
     "store/writing.py": "store/test_stopping.py",
     "threads.py": "store/test_database.py",

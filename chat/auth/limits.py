@@ -12,7 +12,7 @@ from typing import Final
 
 from django.conf import settings
 
-from chat.store import Identity
+from chat.access import Identity
 from chat.wire.protocol import ProtocolError
 
 MINUTE: Final = 60.0

@@ -20,9 +20,9 @@ from django.utils.crypto import salted_hmac
 from msgspec import Struct
 
 from chat import store
+from chat.access import Identity
 from chat.auth.guests import DAY, GUEST_KEY, Guest, guest_of
 from chat.auth.tickets import Ticket
-from chat.store import Identity
 
 RENEWED: Final = "renewed"  # Unix seconds: since when the session's year is counted
 

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from msgspec import Struct, structs
 
+from chat.access import Act, Identity, rights
 from chat.live.frames import MAX_FRAME_CHARS, frames_of, joined
 from chat.live.reads import (
     Read,
@@ -32,7 +33,6 @@ from chat.live.shelf import Shelf
 from chat.live.track import MAX_EARLY_CHARS, Page, Track
 from chat.live.viewer import Cursors, State, Viewer
 from chat.store import (
-    Identity,
     LogPage,
     Position,
     Rows,
@@ -423,7 +423,9 @@ class Feed:
 
     def _judge(self, viewer: Viewer) -> None:
         """Hang up on the viewer where the session is not theirs."""
-        if self._facts is not None and not viewer.who.owns(self._facts):
+        if self._facts is not None and Act.READ not in rights(
+            viewer.who, self._facts, viewer.shared
+        ):
             self._drop(viewer, CLOSE_NO_SUCH_SESSION)
 
     def _drop(self, viewer: Viewer, code: int) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import TypeAlias
 
+from chat.access import Identity, Share
 from chat.live.outbox import Outbox, TooSlowError
-from chat.store import Identity
 from chat.wire.protocol import CLOSE_TOO_MANY, Place, Subscribe
 
 
@@ -37,14 +37,21 @@ class Viewer:
         "outbox",
         "ref",
         "seen",
+        "shared",
         "state",
         "who",
     )
 
     def __init__(
-        self, who: Identity, outbox: Outbox, close: Callable[[int], None]
+        self,
+        who: Identity,
+        outbox: Outbox,
+        close: Callable[[int], None],
+        shared: Share | None = None,
     ) -> None:
+        """`shared`: what the session is shared for, where it is not theirs."""
         self.who = who
+        self.shared = shared
         self.outbox = outbox
         self._close = close
         self._on_joined: Callable[[], None] | None = None

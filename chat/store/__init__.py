@@ -1,11 +1,12 @@
 """The only reader and writer of rows, but for the journal. Blocking: use threads.
 
-Whoever asks is an `Identity`; every function that takes one answers only about what
-is theirs. Transactions that change a run write its events too (`log.batches.write`).
+Whoever asks is an `Identity`; every function that takes one asks `chat.access` whether
+they may. Transactions that change a run write its events too (`log.batches.write`).
 """
 
 from __future__ import annotations
 
+from chat.access import Identity, NotAllowedError, NotYoursError
 from chat.log.compaction import compact
 from chat.store.asking import AddressLimit, Asked, ask, retry
 from chat.store.claiming import (
@@ -34,19 +35,26 @@ from chat.store.load import Load, load
 from chat.store.processes import Abandoned, abandoned
 from chat.store.sessions import (
     PAGE_SESSIONS,
-    Identity,
-    NotYoursError,
+    Entry,
     SessionChange,
     SessionFacts,
     SessionPage,
     change_session,
-    facts_for,
+    enter,
     facts_of,
     find_session,
     list_sessions,
     restore_session,
     session_data,
     sessions_of,
+)
+from chat.store.shares import (
+    NobodyError,
+    Shared,
+    ended_shares,
+    share,
+    shares_of,
+    withdraw,
 )
 from chat.store.snapshots import (
     Rows,
@@ -70,11 +78,14 @@ __all__ = [
     "Claimant",
     "Claimed",
     "Committed",
+    "Entry",
     "Erased",
     "Identity",
     "Load",
     "LogPage",
     "Memory",
+    "NobodyError",
+    "NotAllowedError",
     "NotYoursError",
     "Position",
     "Rows",
@@ -82,6 +93,7 @@ __all__ = [
     "SessionChange",
     "SessionFacts",
     "SessionPage",
+    "Shared",
     "Standing",
     "Stopped",
     "abandoned",
@@ -92,8 +104,9 @@ __all__ = [
     "compact",
     "compactable",
     "delete_session",
+    "ended_shares",
+    "enter",
     "erase",
-    "facts_for",
     "facts_of",
     "find_session",
     "former_guests",
@@ -114,6 +127,8 @@ __all__ = [
     "run_views",
     "session_data",
     "sessions_of",
+    "share",
+    "shares_of",
     "snapshot_rows",
     "standing",
     "start_next",
@@ -121,4 +136,5 @@ __all__ = [
     "take_over",
     "usage_of",
     "waiting_sessions",
+    "withdraw",
 ]

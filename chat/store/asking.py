@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from msgspec import UNSET, Struct, structs
 
+from chat.access import Act, Identity
 from chat.agents import registry
 from chat.log.batches import insert, make_batch, wall_clock
 from chat.models import Run, Session
@@ -22,7 +23,7 @@ from chat.store.claiming import (
     run_started,
     runs_of,
 )
-from chat.store.sessions import Identity, NotYoursError
+from chat.store.sessions import require_session
 from chat.store.sql import fetch
 from chat.store.writing import Committed, locked_session
 from chat.wire.protocol import ProtocolError, RunCreated
@@ -100,8 +101,8 @@ def ask(  # noqa: PLR0913  (what a message consists of)
     """Store a message as a run of the session, which begins with its first.
 
     `claimant` drives the run at once if its turn has come; else it is queued. Without
-    `agent_name` the session's agent is asked. Raises NotYoursError, or ProtocolError
-    (`queue_full`).
+    `agent_name` the session's agent is asked. Raises NotYoursError, NotAllowedError, or
+    ProtocolError (`queue_full`).
     """
     with transaction.atomic():
         session = _touched_session(session_id, who, agent_name, prompt)
@@ -128,7 +129,7 @@ def retry(
 ) -> Asked:
     """Run the prompt of a finished run again. Raises as `ask`, or `not_found`."""
     with transaction.atomic():
-        session = locked_session(session_id, who)
+        session = locked_session(session_id, who, Act.ASK)
         old = Run.objects.filter(session=session, number=number).first()
         if old is None:
             raise ProtocolError("not_found", f"There is no run {number} here.")
@@ -149,7 +150,7 @@ def retry(
 def _touched_session(
     session_id: UUID, who: Identity, agent_name: str | None, prompt: str
 ) -> Session:
-    """The session, begun or locked. Raises NotYoursError."""
+    """The session, begun or locked. Raises NotYoursError, NotAllowedError."""
     guest_key = "" if who.user_id is not None else who.guest_key
     first_agent = agent_name or registry.default()
     values = (session_id, who.user_id, guest_key, first_agent, _title(prompt))
@@ -162,9 +163,9 @@ def _touched_session(
         guest_key=guest_key,
         agent_name=agent_name,
         title=title,
+        deleted_at=deleted_at,
     )
-    if deleted_at or not who.owns(session):
-        raise NotYoursError
+    require_session(session, who, Act.ASK)
     return session
 
 

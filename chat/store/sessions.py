@@ -9,8 +9,9 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
+from chat.access import Act, Identity, NotYoursError, Share, require
 from chat.agents import registry
-from chat.models import Run, Session, Step
+from chat.models import Run, Session, SessionShare, Step
 from chat.store.searching import contains
 from chat.wire.protocol import storable
 
@@ -28,29 +29,41 @@ class SessionFacts(Struct, frozen=True):
     agent_name: str
 
 
-class Identity(Struct, frozen=True):
-    """Who somebody is: a signed-in user, or a guest known by a random key."""
+class Entry(Struct, frozen=True):
+    """What somebody who comes in finds: facts, if it has begun, and by what right."""
 
-    user_id: int | None
-    guest_key: str
-
-    def owns(self, session: Session | SessionFacts) -> bool:
-        """Whether the session is theirs."""
-        if self.user_id is not None:
-            return session.owner_id == self.user_id
-        return bool(self.guest_key) and session.guest_key == self.guest_key
-
-
-class NotYoursError(Exception):
-    """There is no such session for whoever asks."""
+    facts: SessionFacts | None
+    shared: Share | None
 
 
 def find_session(session_id: UUID, who: Identity) -> Session | None:
-    """The session, or None where nobody has it yet; raises NotYoursError."""
+    """The session, if they may read it, or None where nobody has it yet.
+
+    Raises NotYoursError.
+    """
     session = Session.objects.filter(id=session_id).first()
-    if session is not None and (session.deleted_at or not who.owns(session)):
-        raise NotYoursError
+    require_session(session, who, Act.READ)
     return session
+
+
+def require_session(session: Session | None, who: Identity, act: Act) -> Share | None:
+    """Ask `access` about a row. Returns what it is shared with them for.
+
+    A deleted session is nobody's. Raises NotYoursError, NotAllowedError.
+    """
+    if session is not None and session.deleted_at:
+        raise NotYoursError
+    shared = share_of(session, who)
+    require(who, act, session, shared)
+    return shared
+
+
+def share_of(session: Session | None, who: Identity) -> Share | None:
+    """What the session is shared with them for. Whose it is need not be looked up."""
+    if session is None or who.user_id is None or who.owns(session):
+        return None
+    shares = SessionShare.objects.filter(session=session.pk, user=who.user_id)
+    return shares.values_list("right", flat=True).first()  # type: ignore[return-value]  # a constraint says which there are
 
 
 def sessions_of(who: Identity) -> QuerySet[Session]:
@@ -137,8 +150,8 @@ def _with_activity(sessions: QuerySet[Session]) -> QuerySet[Session]:
 
 
 def change_session(session_id: UUID, who: Identity, change: SessionChange) -> Session:
-    """Rename, pin or archive. Raises NotYoursError."""
-    required_session(session_id, who)
+    """Rename, pin or archive. Raises NotYoursError, NotAllowedError."""
+    required_session(session_id, who, Act.MANAGE)
     # Only what is to be changed: the rest may have changed since it was read.
     if fields := change.fields():
         Session.objects.filter(id=session_id).update(**fields)
@@ -146,20 +159,25 @@ def change_session(session_id: UUID, who: Identity, change: SessionChange) -> Se
 
 
 def restore_session(session_id: UUID, who: Identity) -> Session:
-    """Undo `delete_session`. Raises NotYoursError."""
+    """Undo `delete_session`. Raises NotYoursError, NotAllowedError."""
     session = Session.objects.filter(id=session_id).first()
-    if session is None or not who.owns(session):
+    if session is None or (session.deleted_at and not who.owns(session)):
         raise NotYoursError
+    require(who, Act.MANAGE, session, share_of(session, who))
     session.deleted_at = None
     session.save(update_fields=["deleted_at"])
     return _with_activity(Session.objects.filter(id=session_id)).get()
 
 
-def required_session(session_id: UUID, who: Identity) -> Session:
-    """Their session; raises NotYoursError also where nobody has it yet."""
-    session = find_session(session_id, who)
+def required_session(session_id: UUID, who: Identity, act: Act) -> Session:
+    """A session with which they may do that.
+
+    Raises NotAllowedError; NotYoursError also where nobody has it yet.
+    """
+    session = Session.objects.filter(id=session_id).first()
     if session is None:
         raise NotYoursError
+    require_session(session, who, act)
     return session
 
 
@@ -173,14 +191,16 @@ def facts_of(session_ids: Iterable[UUID]) -> dict[UUID, SessionFacts]:
     }
 
 
-def facts_for(session_id: UUID, who: Identity) -> SessionFacts | None:
-    """As `find_session`. Raises NotYoursError."""
-    session = find_session(session_id, who)
+def enter(session_id: UUID, who: Identity) -> Entry:
+    """Who may read the session finds what is known of it. Raises NotYoursError."""
+    session = Session.objects.filter(id=session_id).first()
+    shared = require_session(session, who, Act.READ)
     if session is None:
-        return None
-    return SessionFacts(
+        return Entry(None, None)
+    facts = SessionFacts(
         session.owner_id, session.guest_key, session.title, session.agent_name
     )
+    return Entry(facts, shared)
 
 
 def session_data(

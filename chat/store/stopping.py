@@ -9,9 +9,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 from msgspec import UNSET, Struct
 
+from chat.access import Act, Identity, NotYoursError
 from chat.models import Run, Session
 from chat.store.events import read_events
-from chat.store.sessions import Identity, NotYoursError
 from chat.store.snapshots import usage_of
 from chat.store.writing import Closing, Committed, append, locked_session
 from chat.wire.protocol import ProtocolError, RunFinished
@@ -30,10 +30,11 @@ def stop(
 ) -> Stopped:
     """End a run now, under a new epoch, keeping of its open step what was seen.
 
-    Without `number`: the running one. Raises NotYoursError, ProtocolError.
+    Without `number`: the running one. Raises NotYoursError, NotAllowedError,
+    ProtocolError.
     """
     with transaction.atomic():
-        session = locked_session(session_id, who)
+        session = locked_session(session_id, who, Act.ASK)
         run = _run_to_stop(session, number)
         return Stopped(run.pk, _end(run, seen))
 
@@ -41,12 +42,12 @@ def stop(
 def delete_session(session_id: UUID, who: Identity) -> list[int]:
     """Put a session out of sight, and end what runs in it: the ids of those runs.
 
-    Raises NotYoursError.
+    Raises NotYoursError, NotAllowedError.
     """
     with transaction.atomic():
         # As for every change of a session's runs: first the session, then they.
         try:
-            session = locked_session(session_id, who)
+            session = locked_session(session_id, who, Act.MANAGE)
         except ProtocolError:
             raise NotYoursError from None  # nobody has begun it
         runs = Run.objects.select_for_update(no_key=True).filter(session=session)

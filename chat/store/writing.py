@@ -9,9 +9,10 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct
 
+from chat.access import Act, Identity
 from chat.log.batches import make_batch, since, wall_clock, write
 from chat.models import Run, Session, Step
-from chat.store.sessions import Identity, NotYoursError
+from chat.store.sessions import require_session
 from chat.wire.protocol import (
     Event,
     Frame,
@@ -30,10 +31,10 @@ class Committed(Struct, frozen=True):
     frame: Frame
 
 
-def locked_session(session_id: UUID, who: Identity) -> Session:
-    """Their session, locked until the transaction ends.
+def locked_session(session_id: UUID, who: Identity, act: Act) -> Session:
+    """A session with which they may do that, locked until the transaction ends.
 
-    Raises NotYoursError, or ProtocolError where nobody has begun the session.
+    Raises NotYoursError, NotAllowedError, or ProtocolError where nobody has begun it.
     """
     # Not for its key: whoever ends a run there looks, at the commit, whether its
     # session exists, and would wait for this transaction while this waits for the run.
@@ -42,8 +43,7 @@ def locked_session(session_id: UUID, who: Identity) -> Session:
     )
     if session is None:
         raise ProtocolError("not_found", "Nothing has been asked here yet.")
-    if session.deleted_at or not who.owns(session):
-        raise NotYoursError
+    require_session(session, who, act)
     return session
 
 

@@ -9,10 +9,11 @@ from uuid import UUID
 from django.conf import settings
 
 from chat import store
+from chat.access import Identity
 from chat.agents import registry
 from chat.live.feeds import Feeds
 from chat.live.hub import Hub
-from chat.store import AddressLimit, Asked, Identity
+from chat.store import AddressLimit, Asked
 from chat.store.database import db, urgent
 from chat.wire.protocol import Chat, ProtocolError
 from chat.work.scheduler import Scheduler
@@ -32,7 +33,7 @@ class Verbs:
         """Store a message; return when it is committed. It starts when it can.
 
         `address_key` is set where an address, not a person, has so many runs.
-        Raises ProtocolError and NotYoursError.
+        Raises ProtocolError, NotYoursError, NotAllowedError.
         """
         _check_agent(chat.agent_name)
         ask = partial(
@@ -60,7 +61,7 @@ class Verbs:
     async def stop(
         self, session_id: UUID, who: Identity, number: int | None, seen: int | None
     ) -> None:
-        """End a run, wherever it is driven. Raises ProtocolError, NotYoursError."""
+        """End a run, wherever it is driven. Raises as `ask`."""
         stopped = await urgent(store.stop, session_id, who, number, seen)
         self._hub.publish([(stopped.written.session_id, stopped.written.frame)])
         self._scheduler.give_up_everywhere([stopped.run_id])

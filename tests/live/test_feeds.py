@@ -79,7 +79,8 @@ async def watching(
     with feeds.watching(session_id) as watched:
         feed = await watched.ready()
         person = Watching(feeds, session_id, who)
-        feed.join(person.viewer, await db(store.facts_for, session_id, who))
+        entry = await db(store.enter, session_id, who)
+        feed.join(person.viewer, entry.facts)
         try:
             yield person
         finally:
@@ -129,7 +130,7 @@ async def test_many_who_come_at_once_have_the_log_read_once(
     with feeds.watching(run.session_id) as watched:
         feed = await watched.ready()
         people = [Watching(feeds, run.session_id, GUEST) for _ in range(50)]
-        facts = await db(store.facts_for, run.session_id, GUEST)
+        facts = (await db(store.enter, run.session_id, GUEST)).facts
         for person in people:
             feed.join(person.viewer, facts)
         async with asyncio.TaskGroup() as tasks:
