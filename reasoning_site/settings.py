@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text("utf-8"))[
 
 DEBUG = env.flag("DEBUG", default=False)
 DATA_DIR = env.path("DATA_DIR", BASE_DIR / "data")
+# Where Qwen-Agent and its tools write, read when it is imported.
+os.environ.setdefault("QWEN_AGENT_DEFAULT_WORKSPACE", str(DATA_DIR / "workspace"))
 SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret-key.txt")
 SECRET_KEY_GENERATED = not env.text("SECRET_KEY")
 # What this site is called where others of its kind may be: by a digest of its key.

@@ -160,6 +160,8 @@ TESTED_WITH = {
     "agents/qwen/context.py": "agents/qwen/test_agent.py",
     "agents/qwen/library.py": "agents/qwen/test_agent.py",
     "agents/qwen/run.py": "agents/qwen/test_agent.py",
+    "agents/qwen/scopes.py": "agents/qwen/test_hosting.py",
+    "agents/qwen/seams.py": "agents/qwen/test_hosting.py",
     "agents/qwen/threads.py": "agents/qwen/test_agent.py",
     "agents/stream.py": "agents/qwen/test_agent.py",
     "apps.py": "test_checks.py",

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from chat.agents.base import BaseAgent
 from chat.agents.plain import PlainAgent
+from chat.agents.qwen import hosting as qwen
+from chat.agents.qwen.hosting import Hosting
 
 MODULE: Final = "site_agents"  # what a file is imported as
 MAX_NAME: Final = 64  # characters that a row can hold
@@ -22,24 +24,43 @@ class AgentsError(Exception):
     """The file or module has no agents that can be used; says what is the matter."""
 
 
-def load(source: str) -> list[BaseAgent]:
+def load(source: str, hosting: Hosting) -> list[BaseAgent]:
     """The agents of `source`, a path that ends in `.py` or a dotted module.
 
-    They are the list `agents` there, or else all its public functions that yield, in
-    the order they stand there. Raises AgentsError.
+    They are the list `agents` there, or else all its public functions that yield and
+    agents of Qwen-Agent, in the order they stand there. Raises AgentsError.
     """
+    if _mentions_qwen_agent(source):
+        qwen.install(hosting)
     module = _import(source)
+    if "qwen_agent" in sys.modules and not qwen.is_installed():
+        qwen.install(hosting)
     named = getattr(module, "agents", None)
     found = _functions(module) if named is None else named
     if not isinstance(found, Iterable):
         raise AgentsError(f"{source}: `agents` is not a list.")
-    agents = [_agent(each, source) for each in found]
+    agents = [_agent(each, source, hosting) for each in found]
     if not agents:
         raise AgentsError(f"{source} has no agents: no function that yields is in it.")
     names = [agent.name for agent in agents]
     if twice := {name for name in names if names.count(name) > 1}:
         raise AgentsError(f"{source} has two agents of the name {min(twice)}.")
     return agents
+
+
+def _mentions_qwen_agent(source: str) -> bool:
+    """Whether it has to be listened to from the beginning: it may start servers."""
+    if source.endswith(".py"):
+        path = Path(source).expanduser()
+        return path.is_file() and b"qwen_agent" in path.read_bytes()
+    try:
+        spec = importlib.util.find_spec(source)
+    except (ImportError, ValueError):
+        return False  # which is said when it is imported
+    if spec is None or spec.origin is None:
+        return False
+    path = Path(spec.origin)
+    return path.suffix == ".py" and b"qwen_agent" in path.read_bytes()
 
 
 def _import(source: str) -> ModuleType:
@@ -73,19 +94,28 @@ def _functions(module: ModuleType) -> list[Callable[..., Any]]:
         each
         for name, each in vars(module).items()
         if not name.startswith("_")
-        and (inspect.isasyncgenfunction(each) or inspect.isgeneratorfunction(each))
-        and each.__module__ == module.__name__
+        and (
+            qwen.is_agent(each)
+            or (
+                (inspect.isasyncgenfunction(each) or inspect.isgeneratorfunction(each))
+                and each.__module__ == module.__name__
+            )
+        )
     ]
 
 
-def _agent(each: Any, source: str) -> BaseAgent:
+def _agent(each: Any, source: str, hosting: Hosting) -> BaseAgent:
     if hasattr(each, "run_with_reasoning_stream"):
         agent: BaseAgent = each
         return agent
+    if qwen.is_agent(each):
+        return qwen.host(each, hosting)
     if not inspect.isfunction(each) and not inspect.ismethod(each):
         kind = type(each).__name__
         raise AgentsError(f"{source}: an agent cannot be of the type {kind}.")
     takes = len(inspect.signature(each).parameters)
+    if takes == 0 and qwen.is_installed():
+        return qwen.host(each, hosting)
     if takes not in {2, 3}:
         raise AgentsError(
             f"{source}: {each.__name__} takes {takes} arguments. An agent takes the "

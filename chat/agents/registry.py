@@ -21,7 +21,8 @@ from chat.agents.builtin.model import (
 )
 from chat.agents.hosted import AgentsError, load
 from chat.agents.model.client import ChatModel, ChatServer, ServerConfig
-from chat.agents.qwen import QwenAgent, library_tool_names
+from chat.agents.qwen import QwenAgent, hosting, library_tool_names
+from chat.agents.qwen.hosting import Hosting
 from chat.agents.qwen.threads import ThreadPool
 from chat.agents.scripted import ScriptedAgent, read_script
 from chat.agents.tools.base import Tool
@@ -116,6 +117,7 @@ async def shutdown() -> None:
     """Close connections to the model and end the built-in one."""
     if _model.cache_info().currsize:
         await _model().close()
+    await hosting.close()
     forget()
 
 
@@ -150,7 +152,15 @@ def _own() -> dict[str, BaseAgent]:
     """The agents of `AGENTS` by name."""
     if not settings.AGENTS:
         return {}
-    return {agent.name: agent for agent in load(settings.AGENTS)}
+    threads, tool_threads = _threads(settings.MAX_RUNS)
+    config = Hosting(
+        threads,
+        tool_threads,
+        settings.TOOL_TIMEOUT,
+        settings.LLM_FIRST_CHUNK_TIMEOUT,
+        settings.LLM_CHUNK_TIMEOUT,
+    )
+    return {agent.name: agent for agent in load(settings.AGENTS, config)}
 
 
 @cache

@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from chat.agents.hosted import AgentsError, load
+from chat.agents.qwen.hosting import Hosting
+from chat.agents.qwen.threads import ThreadPool
+
+HOSTING = Hosting(ThreadPool(4, "agent"), ThreadPool(4, "tool"), 20.0)
 
 ONE = '''
 """Agents of a test."""
@@ -38,7 +42,7 @@ def write(folder: Path, text: str) -> str:
 
 
 def test_functions_that_yield_are_agents_in_their_order(tmp_path: Path) -> None:
-    agents = load(write(tmp_path, ONE))
+    agents = load(write(tmp_path, ONE), HOSTING)
     assert [(each.name, each.description) for each in agents] == [
         ("weather", "Knows whether it rains."),
         ("slow", ""),
@@ -46,7 +50,7 @@ def test_functions_that_yield_are_agents_in_their_order(tmp_path: Path) -> None:
 
 
 def test_a_list_named_agents_says_which_there_are(tmp_path: Path) -> None:
-    agents = load(write(tmp_path, ONE + "agents = [slow, no_agent]"))
+    agents = load(write(tmp_path, ONE + "agents = [slow, no_agent]"), HOSTING)
     assert [each.name for each in agents] == ["slow", "no_agent"]
 
 
@@ -57,8 +61,8 @@ def test_a_module_can_be_named_and_a_file_can_import_its_neighbours(
     (tmp_path / "words_of_mine.py").write_text("HELLO = 'hello'")
     text = "from words_of_mine import HELLO\ndef a(prompt, history): yield HELLO"
     (tmp_path / "agents_of_mine.py").write_text(text)
-    assert load("agents_of_mine")[0].name == "a"
-    assert load(write(tmp_path, text))[0].name == "a"
+    assert load("agents_of_mine", HOSTING)[0].name == "a"
+    assert load(write(tmp_path, text), HOSTING)[0].name == "a"
 
 
 @pytest.mark.parametrize(
@@ -77,10 +81,10 @@ def test_what_is_wrong_with_a_file_is_said(
     tmp_path: Path, text: str, word: str
 ) -> None:
     with pytest.raises(AgentsError, match=word):
-        load(write(tmp_path, text))
+        load(write(tmp_path, text), HOSTING)
 
 
 @pytest.mark.parametrize("source", ["nowhere.py", "there.is.no.such.module"])
 def test_a_file_that_is_not_there_is_named(source: str) -> None:
     with pytest.raises(AgentsError, match=source):
-        load(source)
+        load(source, HOSTING)

@@ -39,6 +39,7 @@ class Call(Struct, frozen=True):
     text: str
     arguments: dict[str, Any] | None
     extras: Mapping[str, Any] = {}
+    step: int | None = None  # the number of its part
 
 
 class _Item:
@@ -161,6 +162,13 @@ class Round:
         item = self._open
         if item is not None and item.kind == "text":
             self._make_thought(item)
+
+    def answer_after_all(self) -> None:
+        """The open thought was the answer."""
+        item = self._open
+        if item is not None and item.kind == "thought" and item.part is not None:
+            item.kind, item.shown = "text", "final_answer"
+            item.part.replace(kind="final_answer")
 
     def call_in_text(self, call: TextCall) -> None:
         """A whole call in the text protocol."""
@@ -291,7 +299,9 @@ class Round:
             part.replace(text=text)
         arguments = object_in(text)
         name = call.name or "unknown"
-        self.calls.append(Call(call.id, name, text, arguments, call.extras))
+        self.calls.append(
+            Call(call.id, name, text, arguments, call.extras, part.number)
+        )
         status: PartStatus = "error" if arguments is None else "ok"
         part.finish(status, arguments, self._server_fields(item))
 

@@ -85,7 +85,8 @@ def _rounds(
                 # What was cut off and continued is whole.
                 whole = part.status == "ok" or part is not answers[-1]
                 text = part.content if whole else f"{part.content}\n\n{CUT_OFF}"
-                yield {"role": "assistant", "content": text}
+                answer = {"role": "assistant", "content": text}
+                yield answer | ({"name": part.agent} if part.agent else {})
 
 
 def _calls(

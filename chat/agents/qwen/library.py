@@ -66,7 +66,7 @@ class SiteModel(BaseFnCallModel):  # type: ignore[misc]  # the library has no ty
             message if isinstance(message, dict) else message.model_dump()
             for message in messages
         ]
-        yield _messages_of(agent.ask_model(plain, functions or [], as_text))
+        yield messages_of(agent.ask_model(plain, functions or [], as_text))
 
     def _chat_stream(self, *_: Any, **__: Any) -> Iterator[list[Message]]:
         raise NotImplementedError
@@ -114,7 +114,7 @@ def tool_names() -> set[str]:
     return set(TOOL_REGISTRY)
 
 
-def _messages_of(said: Round) -> list[Message]:
+def messages_of(said: Round) -> list[Message]:
     """What the model said, as the library takes it: each call in its own message.
 
     The first carries what goes back to the server beside text and calls.

@@ -82,7 +82,7 @@ class LibraryRun:
 
     def __init__(
         self,
-        model: ChatModel,
+        model: ChatModel | None,
         sink: RunSink,
         *,
         first_round: int,
@@ -112,6 +112,7 @@ class LibraryRun:
 
     def prepare(self) -> None:
         """Let the model get ready while the thread does."""
+        assert self._model is not None  # noqa: S101 - who prepares has one
         task = self.loop.create_task(self._model.prepare())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -157,6 +158,7 @@ class LibraryRun:
             name_call=self._name_call,
         )
         try:
+            assert self._model is not None  # noqa: S101 - who asks has one
             completion = await self._model.stream(request, said, self._sink)
         except Exception:
             said.abort("error")
@@ -176,12 +178,14 @@ class LibraryRun:
         invoke: Callable[[dict[str, Any]], Awaitable[str]] | None,
         limit: float,
         iteration: int | None = None,
+        *,
+        sink: RunSink | None = None,
     ) -> str:
         """Make a call of the model; the text is for the model, errors and all.
 
         The tool is called only when the beginning of the `tool_result` part is stored.
         """
-        part = self._sink.start(
+        part = (sink or self._sink).start(
             "tool_result", iteration or self._iteration, call.name, call.call_id
         )
         await self._sink.committed()

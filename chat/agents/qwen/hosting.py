@@ -1,0 +1,263 @@
+"""Agents made with Qwen-Agent by whoever runs the site, as the site sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from msgspec import Struct
+
+from chat.agents.base import AgentError, AgentEvent, Exchange, Part, RunEnded, RunSink
+from chat.agents.qwen.history import messages_of
+from chat.agents.qwen.run import RunClosed
+from chat.agents.qwen.scopes import YOUR_TURN, HostedRun, RunOver, out_of_order
+from chat.agents.qwen.threads import ThreadPool
+from chat.agents.stream import stream_of
+from chat.agents.tools.errors import kind_and_message
+
+logger = logging.getLogger(__name__)
+
+REPEATABLE = frozenset({"retrieval", "doc_parser", "simple_doc_parser"})
+
+
+class Hosting(Struct, frozen=True):
+    """What agents of one's own are run with; limits are seconds."""
+
+    threads: ThreadPool
+    tool_threads: ThreadPool
+    tool_timeout: float = 60.0
+    first_chunk_timeout: float = 60.0
+    chunk_timeout: float = 60.0
+
+
+class HostedAgent:
+    """One of Qwen-Agent's agents, or what makes one for each run."""
+
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        agent: Any,
+        hosting: Hosting,
+        *,
+        make: Callable[[], Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.description = description
+        self._agent = agent
+        self._make = make
+        self._hosting = hosting
+        self._broken: str = getattr(agent, "out_of_order", "")
+        if self._broken:
+            self.description = f"Out of order: {self._broken}"
+        seams = _seams()
+        self.can_continue = agent is not None and seams.goes_on(agent)
+
+    @classmethod
+    def broken(cls, name: str, reason: str, hosting: Hosting) -> HostedAgent:
+        """An agent that could not be made."""
+        made = cls(name, f"Out of order: {reason}", None, hosting)
+        made._broken = reason
+        return made
+
+    def is_repeatable(self, tool_name: str) -> bool:
+        """Looking up files is; other tools say so by an attribute of that name."""
+        tool = getattr(self._agent, "function_map", {}).get(tool_name)
+        return tool_name in REPEATABLE or bool(getattr(tool, "repeatable", False))
+
+    def run_with_reasoning_stream(
+        self,
+        prompt: str,
+        history: Sequence[Exchange],
+        max_iterations: int = 20,
+        *,
+        done: Sequence[Part] = (),
+    ) -> AsyncGenerator[AgentEvent]:
+        """Yield what the agent does about the prompt; see `BaseAgent`."""
+
+        def run(sink: RunSink) -> Coroutine[Any, Any, RunEnded]:
+            return self.run_into(sink, prompt, history, max_iterations, done=done)
+
+        return stream_of(run)
+
+    async def run_into(
+        self,
+        sink: RunSink,
+        prompt: str,
+        history: Sequence[Exchange],
+        max_iterations: int = 20,
+        *,
+        done: Sequence[Part] = (),
+        thinking: bool = True,
+    ) -> RunEnded:
+        """Tell the sink what the agent does about the prompt; see `SinkAgent`."""
+        if self._broken:
+            return out_of_order(self._broken)
+        if not self.can_continue:
+            done = ()
+        if any(part.type == "final_answer" and part.status == "ok" for part in done):
+            return RunEnded("answered")  # only the end itself was lost
+        earlier = [*done, *(part for one in history for part in one.parts)]
+        run = HostedRun(
+            sink,
+            first_round=1 + max((part.iteration for part in done), default=0),
+            max_rounds=max_iterations,
+            thinking=thinking,
+            used_ids={part.call_id for part in earlier},
+            invoke=self._invoke,
+            tool_timeout=self._hosting.tool_timeout,
+        )
+        work = partial(self._work, run, prompt, tuple(history), tuple(done))
+        self._hosting.threads.submit(work)
+        try:
+            return await run.ended
+        finally:
+            await run.close()
+
+    def _work(
+        self,
+        run: HostedRun,
+        prompt: str,
+        history: tuple[Exchange, ...],
+        done: tuple[Part, ...],
+    ) -> None:
+        """In a thread: let the library do its work."""
+        if run.closed:
+            return
+        seams = _seams()
+        token = seams.current.set(run.base)
+        error: BaseException | None = None
+        try:
+            agent = self._agent if self._make is None else self._make()
+            messages = self._messages(agent, prompt, history, done)
+            for _ in agent.run(messages):
+                pass  # all there is to see was told on the event loop
+        except RunClosed:
+            return
+        except RunOver as over:
+            error = over.error
+        except Exception as caught:  # noqa: BLE001 - the run reports it
+            error = _cause(caught)
+        finally:
+            seams.current.reset(token)
+        run.end(error)
+
+    def _messages(
+        self,
+        agent: Any,
+        prompt: str,
+        history: tuple[Exchange, ...],
+        done: tuple[Part, ...],
+    ) -> list[dict[str, Any]]:
+        with_tools = bool(agent.function_map) and _seams().goes_on(agent)
+        messages = messages_of(
+            prompt,
+            [Exchange(e.prompt, tuple(filter(_is_said, e.parts))) for e in history],
+            done,
+            with_tools=with_tools,
+        )
+        named: list[dict[str, Any]] = _seams().with_names(agent, messages)
+        return named
+
+    async def _invoke(self, function: Callable[[Any], Any], arguments: Any) -> Any:
+        """Call it in a thread, which is abandoned if nobody waits any more."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+
+        def settle(result: Any, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        def job() -> None:
+            result, failed = None, None
+            if future.cancelled():
+                return
+            try:
+                result = function(arguments)
+            except RunClosed:
+                return
+            except RunOver as over:
+                failed = over.error
+            except Exception as error:  # noqa: BLE001 - the run says what is shown
+                failed = error
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, result, failed)
+
+        self._hosting.tool_threads.submit(job)
+        return await future
+
+
+def _seams() -> Any:
+    return sys.modules["chat.agents.qwen.seams"]
+
+
+def install(hosting: Hosting) -> None:
+    """Listen to the library's agents from now on. Imports it: takes seconds."""
+    seams = import_module("chat.agents.qwen.seams")
+    seams.install(hosting.first_chunk_timeout, hosting.chunk_timeout)
+
+
+def is_installed() -> bool:
+    """Whether the library's agents are listened to."""
+    return "chat.agents.qwen.seams" in sys.modules
+
+
+def is_agent(each: Any) -> bool:
+    """Whether it is an agent of Qwen-Agent's."""
+    qwen_agent = sys.modules.get("qwen_agent")
+    return qwen_agent is not None and isinstance(each, qwen_agent.Agent)
+
+
+def host(each: Any, hosting: Hosting) -> HostedAgent:
+    """An agent, or a function without arguments that makes one for each run."""
+    if is_agent(each):
+        return HostedAgent(
+            _seams().name_of(each), _first_line(each.description), each, hosting
+        )
+    try:
+        sample = each()
+    except Exception as error:  # whatever building it raises
+        logger.warning("the agent %s cannot be made", each.__name__, exc_info=True)
+        reason = kind_and_message(error)
+        return HostedAgent.broken(each.__name__, reason, hosting)
+    if not is_agent(sample):
+        kind = type(sample).__name__
+        return HostedAgent.broken(each.__name__, f"it made a {kind}", hosting)
+    name = _seams().name_of(sample)
+    description = _first_line(sample.description)
+    return HostedAgent(name, description, sample, hosting, make=each)
+
+
+async def close() -> None:
+    """Close the connections of hosted agents."""
+    if is_installed():
+        await _seams().close()
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
+
+
+def _is_said(part: Part) -> bool:
+    return part.content != YOUR_TURN
+
+
+def _cause(error: Exception) -> Exception:
+    """Our own error, where the library has wrapped it; or one with a clean message."""
+    inner = getattr(error, "exception", None)
+    if isinstance(inner, AgentError):
+        return inner
+    if isinstance(error, AgentError):
+        return error
+    logger.warning("an agent failed", exc_info=error)
+    why = kind_and_message(inner if isinstance(inner, Exception) else error)
+    return AgentError("internal", f"The agent failed: {why}", retryable=True)
