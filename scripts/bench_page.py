@@ -150,7 +150,8 @@ class Bench:
     def answers(self, answer: str, rate: int) -> tuple[float, float]:
         """Seconds until all of it is there, at so many tokens a second; and megabytes
         of the heap when its first tenth was, with the libraries that this needs."""
-        page, begun = self.chat.page, len(answer) // 10
+        page = self.chat.page
+        begun = answer.index("Paragraph", len(answer) // 10)
         first, rest = (
             {"text": part, "piece": 4, "rate": rate}
             for part in (answer[:begun], answer[begun:])
@@ -160,7 +161,8 @@ class Bench:
         page.set_default_timeout(len(answer) / rate * 1000 + 60_000)
         began = time.monotonic()
         self.chat.say("Go")
-        page.wait_for_function(SHOWN, arg=answer[:begun].rsplit(maxsplit=1)[-1])
+        last = answer[answer.rindex("Paragraph", 0, begun) : begun]
+        page.wait_for_function(SHOWN, arg=last.partition(" has")[0])
         paused = time.monotonic()
         heap = self.meter.heap()
         self.model.release("tenth")
