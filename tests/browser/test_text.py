@@ -296,6 +296,10 @@ def test_tables_and_code_can_be_taken_away(
         page.get_by_role("button", name="Download code").click()
     assert code.value.suggested_filename == "code.py"
     assert code.value.path().read_text("utf-8") == "print(1)"
+    in_face = "Geist Mono" in page.locator("pre code").evaluate(
+        "e => getComputedStyle(e).fontFamily"
+    )
+    assert in_face
     wrap = page.get_by_role("button", name="Wrap lines")
     wrap.click()
     expect(wrap).to_have_attribute("aria-pressed", "true")

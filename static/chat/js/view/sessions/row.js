@@ -77,14 +77,11 @@ export class SessionRowView {
       menuItem("Delete", "icon-trash-2", "delete", { class: "is-danger" }),
     ];
     const list = h("div", { class: "menu menu--row" }, ...items);
-    const menu = h(
-      "details",
-      { class: "chat__more" },
-      h("summary", { class: "icon-btn chat__menu" }, icon("icon-ellipsis")),
-      list,
-    );
+    const drawing = icon("icon-ellipsis");
+    const opener = h("summary", { class: "icon-btn chat__menu" }, drawing);
+    const menu = h("details", { class: "chat__more" }, opener, list);
     menu.addEventListener("toggle", () => {
-      if (menu.open) placeMenu(list, menu);
+      if (menu.open) placeMenu(list, opener);
     });
     // Not at every focusout: Safari does not focus the button that is pressed.
     menu.addEventListener("focusout", ({ relatedTarget }) => {
