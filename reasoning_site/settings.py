@@ -103,6 +103,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "chat.auth.guessing.GuessingMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -144,6 +145,10 @@ if REDIS_HOST:
         "CONFIG": {"hosts": [REDIS_HOST], "prefix": f"reasoning-site-{_SITE}-"},
     }
 
+AUTHENTICATION_BACKENDS = [
+    "chat.auth.guessing.GuessingBackend",  # first: has who guesses wait
+    "django.contrib.auth.backends.ModelBackend",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{validator}"}
     for validator in (

@@ -1,0 +1,142 @@
+"""Guessing passwords takes ever longer: by name and address, and by address.
+
+Never by name alone: nobody can lock another out. It holds for every door that asks
+Django who somebody is; each process counts for itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from threading import Lock
+from typing import Any, Final
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.signals import user_logged_in
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.deprecation import MiddlewareMixin
+from msgspec import Struct
+
+HOUR: Final = 3600.0
+FREE_BY_NAME: Final = 5  # in a row, for one name from one address
+FREE_BY_ADDRESS: Final = 30  # within an hour
+FIRST_WAIT: Final = 5.0  # seconds; doubled with each further try
+LONGEST_WAIT: Final = 900.0
+MAX_KEPT: Final = 20_000  # names and addresses; the oldest are forgotten
+
+
+class TooManyGuessesError(Exception):
+    """So soon after so many wrong passwords no further one is looked at."""
+
+    def __init__(self, wait: float) -> None:
+        super().__init__(f"the next try may come in {wait:g} s")
+        self.wait = wait
+
+
+class _Tries(Struct):
+    """How often it was tried since `since`, and when the next may be."""
+
+    since: float
+    count: int = 0
+    next_at: float = 0.0
+
+
+class Guesses:
+    """Counts tries. A try counts before it is looked at: many at once are many."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lock = Lock()
+        self._tries: OrderedDict[Hashable, _Tries] = OrderedDict()
+
+    def take(self, name: str, address: str) -> None:
+        """Count a try. Raises TooManyGuessesError, and then it does not count."""
+        with self._lock:
+            now = self._monotonic()
+            both = (
+                (self._of((name, address), now), FREE_BY_NAME),
+                (self._of(address, now), FREE_BY_ADDRESS),
+            )
+            wait = max(tries.next_at - now for tries, _ in both)
+            if wait > 0:
+                raise TooManyGuessesError(wait)
+            for tries, free in both:
+                tries.count += 1
+                if (beyond := tries.count - free) >= 0:
+                    pause = FIRST_WAIT * 2 ** min(beyond, 10)
+                    tries.next_at = now + min(pause, LONGEST_WAIT)
+
+    def was_right(self, name: str, address: str) -> None:
+        """The last try was no guess."""
+        with self._lock:
+            self._tries.pop((name, address), None)
+            if (tries := self._tries.get(address)) is not None and tries.count:
+                tries.count -= 1
+                if tries.count < FREE_BY_ADDRESS:
+                    tries.next_at = 0.0
+
+    def _of(self, key: Hashable, now: float) -> _Tries:
+        tries = self._tries.get(key)
+        if tries is None or now - max(tries.since, tries.next_at) > HOUR:
+            tries = self._tries[key] = _Tries(since=now)
+            self._tries.move_to_end(key)
+            if len(self._tries) > MAX_KEPT:
+                self._tries.popitem(last=False)
+        return tries
+
+
+guesses: Final = Guesses()
+
+
+class GuessingBackend:
+    """The first of Django's backends: knows nobody, and has who guesses wait."""
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str = "", **_credentials: Any
+    ) -> None:
+        """Return None, so that the next is asked. Raises TooManyGuessesError."""
+        if request is not None:
+            guesses.take(_name(username), _address(request))
+
+
+@receiver(user_logged_in)
+def _signed_in(request: HttpRequest, user: AbstractBaseUser, **_kwargs: Any) -> None:
+    guesses.was_right(_name(user.get_username()), _address(request))
+
+
+class GuessingMiddleware(MiddlewareMixin):
+    """Answers 429 where somebody has to wait, with when to come back."""
+
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponse | None:
+        """The page that says so; None for any other error."""
+        if not isinstance(exception, TooManyGuessesError):
+            return None
+        seconds = math.ceil(exception.wait)
+        context = {"seconds": seconds}
+        response = render(request, "registration/wait.html", context, status=429)
+        response.headers["Retry-After"] = str(seconds)
+        return response
+
+
+def _name(username: str) -> str:
+    return str(get_user_model().normalize_username(username)).casefold()
+
+
+def _address(request: HttpRequest) -> str:
+    """Where the request comes from; of IPv6 the network, which one person has whole."""
+    text = request.META.get("REMOTE_ADDR", "")
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return str(text)
+    if address.version == 6:  # noqa: PLR2004  (of the protocol)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
