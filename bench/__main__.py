@@ -12,7 +12,7 @@ import argparse
 
 import uvloop
 
-from bench import log_size, processes, starts, tokens, viewers
+from bench import fanout, log_size, processes, starts, tokens, viewers
 from bench.harness import house
 
 PARTS = {
@@ -21,6 +21,7 @@ PARTS = {
     "crowd": tokens.crowd,
     "ramp": tokens.ramp,
     "two": processes.two,
+    "fanout": fanout.fanout,
     "idle": processes.idle,
     "viewers": viewers.watching,
     "back": viewers.coming_back,
