@@ -86,7 +86,7 @@ class PendingCall:
         if delta.name and not self._progress.began:
             self.name = _grown(self.name, delta.name)
         text = delta.arguments
-        if not text or (self.complete and text.strip() == self.text.strip()):
+        if not text or (self.complete and text.strip() in {self.text.strip(), "{}"}):
             return ""
         empty = self.complete and self.text.strip() == "{}"
         if empty:

@@ -23,7 +23,17 @@ _KNOWN: Final = frozenset(
     | {"function_call", "audio", "annotations", "name", "index", "token_ids"}
 )
 _KNOWN_OF_CALL: Final = frozenset({"index", "id", "type", "function"})
-_KNOWN_OF_FUNCTION: Final = frozenset({"name", "arguments"})
+_ARGUMENTS: Final = ("arguments", "parameters", "input")
+_KNOWN_OF_FUNCTION: Final = frozenset({"name", *_ARGUMENTS})
+# Under which thoughts came; they go back as fields that nobody here knows.
+_OTHER_THOUGHTS: Final = (
+    *("thinking", "thinking_content", "reasoning_text"),
+    *("thought", "thoughts", "thought_content"),
+)
+# An event of a message and no more: what gateways say when they give up.
+_ONLY_WORDS: Final = frozenset(
+    {"message", "id", "request_id", "requestId", "timestamp", "path"}
+)
 _CODES: Final = ("code", "status", "status_code", "statusCode")
 # Strings that are said again with every piece instead of growing.
 _LABELS: Final = frozenset({"type", "id", "format", "role", "name", "index", "status"})
@@ -48,8 +58,10 @@ def call_delta(call: Mapping[str, Any]) -> CallDelta:
     function = call.get("function")
     if not isinstance(function, dict):
         # Some write name and arguments beside the index.
-        function = {key: call[key] for key in ("name", "arguments") if key in call}
-    arguments = function.get("arguments")
+        named = {"name": function} if isinstance(function, str) else {}
+        beside = {key: call[key] for key in _KNOWN_OF_FUNCTION if key in call}
+        function = named | beside
+    arguments = next((function[k] for k in _ARGUMENTS if function.get(k)), None)
     if arguments is None:
         arguments = ""
     elif not isinstance(arguments, str):
@@ -65,15 +77,18 @@ def call_delta(call: Mapping[str, Any]) -> CallDelta:
     return CallDelta(
         clean(name) if isinstance(name, str) else "",
         clean(arguments),
-        _number(call.get("index")),
+        number(call.get("index")),
         _name(call.get("id")),
         extras,
     )
 
 
-def _number(value: Any) -> int | None:
+def number(value: Any) -> int | None:
+    """A whole number, however it is written; None for anything else."""
     if type(value) is int:
         return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value)
     return None
@@ -120,7 +135,7 @@ def reasoning_in(delta: Mapping[str, Any]) -> tuple[str, list[str]]:
     details = delta.get("reasoning_details")
     if isinstance(details, list):
         return "".join(_text_in(item) for item in details if isinstance(item, dict)), []
-    return _text_in(delta, ("thinking",)), []
+    return _text_in(delta, _OTHER_THOUGHTS), []
 
 
 def _as_text(value: Any) -> str:
@@ -159,17 +174,24 @@ def error_in(event: Mapping[str, Any], *, named_error: bool) -> str | None:
 
 
 def _is_error(event: Mapping[str, Any]) -> bool:
-    if event.get("error") or event.get("errors"):
-        return True
+    for error in (event.get("error"), event.get("errors")):
+        # `{"code": 0, "message": ""}` says that there is none.
+        if error and (not isinstance(error, dict) or any(error.values())):
+            return True
     if event.get("choices"):
         return False
-    if "error" in {event.get("object"), event.get("type"), event.get("status")}:
-        return True
-    if event.get("success") is False or event.get("ok") is False:
-        return True
-    if any(of and _is_error_key(key) for key, of in event.items()):
-        return True
-    says = any(_text(event.get(key)) for key in ("message", "msg"))
+    inner = (of for of in event.values() if isinstance(of, dict))
+    return (
+        any(event.get(key) == "error" for key in ("object", "type", "status"))
+        or any(event.get(key) is False for key in ("success", "ok"))
+        or any(of and _is_error_key(key) for key, of in event.items())
+        or any(map(_has_error_code, (event, *inner)))
+        or (event.keys() <= _ONLY_WORDS and bool(_text(event.get("message"))))
+    )
+
+
+def _has_error_code(event: Mapping[str, Any]) -> bool:
+    says = any(_text(event.get(key)) for key in ("message", "msg", "status_msg"))
     return says and any(_is_error_code(event.get(key)) for key in _CODES)
 
 
@@ -182,6 +204,9 @@ def _is_error_key(key: str) -> bool:
         "errorcode",
         "errormessage",
         "errormsg",
+        "exception",
+        "fault",
+        "traceback",
     }
 
 

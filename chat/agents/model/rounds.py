@@ -14,10 +14,11 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from chat.agents.base import OpenPart, PartStatus, PartType, RunSink
-from chat.agents.model.calls import CallTable, PendingCall
+from chat.agents.model import lenient
+from chat.agents.model.calls import CallTable, JsonProgress, PendingCall
 from chat.agents.model.fields import CallDelta
 from chat.agents.model.tags import TagSplitter
-from chat.agents.model.textcalls import TextCall, Tools
+from chat.agents.model.textcalls import TextCall, Tools, known_name
 
 Kind = Literal["text", "thought", "call"]
 
@@ -93,6 +94,7 @@ class Round:
         self._name_call = name_call
         self._open: _Item | None = None
         self._waiting: list[_Item] = []
+        self._tools = tools
         self._table = CallTable(tools.keys())
         self._items: dict[int, _Item] = {}  # of calls, by the call's identity
         self._texts: list[str] = []  # texts that were not the answer
@@ -256,6 +258,7 @@ class Round:
             whole = (call.chunks and call.name) or self._table.is_whole_name(call.name)
             if not whole or call.held:
                 return
+        call.name = known_name(call.name.strip(), self._tools)
         name = call.name or "unknown"
         call.id = self._name_call(call.id)
         self.started = True
@@ -337,5 +340,17 @@ def object_in(text: str) -> dict[str, Any] | None:
         try:
             value = json.loads(value, strict=False)
         except (ValueError, RecursionError):
-            return None
+            value = _nearly_json(value)
     return value if isinstance(value, dict) else None
+
+
+def _nearly_json(text: str) -> Any:
+    """The value, where it is complete but not quite JSON; else None."""
+    bare = text.strip().removeprefix("```json").strip("`\n\r\t ")
+    progress = JsonProgress()
+    progress.feed(bare)
+    try:
+        value, end = lenient.read_at(bare, 0)
+    except (ValueError, RecursionError):
+        return None
+    return value if progress.complete and not bare[end:].strip("}] \n") else None

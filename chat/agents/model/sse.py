@@ -10,12 +10,13 @@ value never costs an answer.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from chat.agents.model import lenient
 from chat.agents.model.fields import (
     CallDelta,
     Extras,
@@ -23,6 +24,7 @@ from chat.agents.model.fields import (
     call_delta,
     content_of,
     error_in,
+    number,
     reasoning_in,
 )
 
@@ -70,16 +72,18 @@ class _Delta(Struct, gc=False, forbid_unknown_fields=True):
     audio: None = None
 
 
+class _Usage(Struct, gc=False):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    input_tokens: None = None  # read slowly
+
+
 class _Choice(Struct, gc=False):
     delta: _Delta
     index: int = 0
     finish_reason: str | None = None
     error: None = None
-
-
-class _Usage(Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    usage: None = None  # read slowly
 
 
 class _Chunk(Struct, gc=False):
@@ -171,7 +175,7 @@ class EventReader:
             elif line[:5] == b"data:" and not (self._lines or self._bare):
                 try:
                     chunk = _decode(line[5:])
-                except (msgspec.MsgspecError, UnicodeDecodeError):
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                     self._read_line(line)
                 else:
                     if chunk.choices or chunk.usage is not None:
@@ -200,13 +204,13 @@ class EventReader:
 
     def _read_chunk(self, chunk: _Chunk) -> None:
         self.events += 1
-        if self._halves:
-            self._flush_halves()
         for choice in chunk.choices:
             if choice.index:
                 continue
             delta = choice.delta
             if (thought := delta.reasoning_content) or (thought := delta.reasoning):
+                if self._halves:
+                    self._flush_halves()
                 if not self._reasoning_fields:
                     self._note_reasoning(
                         [
@@ -217,11 +221,13 @@ class EventReader:
                     )
                 self._give(self._sink.reasoning, thought)
             if delta.content:
+                if self._halves:
+                    self._flush_halves()
                 self.started = True
                 text = delta.content
                 self._sink.text(_without_nul(text) if "\0" in text else text)
             if choice.finish_reason:
-                self.finish_reason = choice.finish_reason
+                self._finish(choice.finish_reason)
         if chunk.usage is not None:
             self._count(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
 
@@ -232,6 +238,10 @@ class EventReader:
     def _note_reasoning(self, names: list[str]) -> None:
         known = self._reasoning_fields
         known += [name for name in names if name not in known]
+
+    def _finish(self, reason: str) -> None:
+        if reason.lower() not in {"null", "none"}:
+            self.finish_reason = reason
 
     def _count(self, given: Any, written: Any) -> None:
         # Where one of them makes no sense, neither is believed.
@@ -251,6 +261,8 @@ class EventReader:
         """Any line, by the rules of server-sent events, and leniently beyond them."""
         if line.startswith(b"\xef\xbb\xbf") and not self.events:
             line = line[3:]
+        if not (self._lines or self._bare):
+            line = _field(line)
         if line.startswith(b"data:"):
             self._end_bare()
             self._read_data(line[5:].lstrip(b" "))
@@ -259,11 +271,12 @@ class EventReader:
         elif line.startswith(b":"):
             pass
         elif line.startswith(b"event:"):
-            self._event_name = line[6:].strip()
+            self._event_name = line[6:].strip().lower()
         elif line.startswith((b"id:", b"retry:")):
             pass
         elif line.startswith(b"error:"):
-            self._read_json(line[6:].strip(), named_error=True)
+            self._event_name = b"error"
+            self._read_data(line[6:].strip())
         elif self._lines:
             # A line break within the JSON of an event that was not written as one.
             self._add_data(line)
@@ -275,8 +288,12 @@ class EventReader:
             self._add_data(data)
             return
         is_error = self._event_name == b"error"
-        if data.strip() == b"[DONE]":
+        while data.startswith(b"data:"):
+            data = data[5:].lstrip()
+        if _is_done(data):
             self.done = True
+        elif data.lower().startswith((b"error", b"[error")):
+            raise StreamError(_excerpt(data))
         elif not self._read_json(data, named_error=is_error) and _may_be_json(data):
             self._add_data(data)
 
@@ -293,14 +310,19 @@ class EventReader:
             self._lines.clear()
             self._bare_size = 0
             is_error = self._event_name == b"error"
-            if not self._read_json(whole, named_error=is_error):
+            if not self._read_leniently(whole, named_error=is_error):
                 if is_error:
                     raise StreamError(_excerpt(whole))
                 raise StreamError("not JSON: " + _excerpt(whole))
+        elif self._event_name == b"error":
+            raise StreamError("an error without words")
         self._event_name = b""
 
     def _read_bare(self, line: bytes) -> None:
         """A line that is no field: of an answer, or of an error, that is plain JSON."""
+        if not self._bare and _is_done(line):
+            self.done = True
+            return
         if not self._bare and not _may_be_json(line):
             self.garbage = self.garbage or line[:MAX_EXCERPT]
             return
@@ -316,7 +338,7 @@ class EventReader:
             whole = b"\n".join(self._bare)
             self._bare.clear()
             self._bare_size = 0
-            if not self._read_json(whole, named_error=False):
+            if not self._read_leniently(whole, named_error=False):
                 raise StreamError("not JSON: " + _excerpt(whole))
 
     # ---- plain JSON, field by field
@@ -331,6 +353,22 @@ class EventReader:
         self._read_value(value, named_error=named_error)
         return True
 
+    def _read_leniently(self, data: bytes, *, named_error: bool) -> bool:
+        """Read what is all there is of an event: JSON, nearly JSON, or several."""
+        if self._read_json(data, named_error=named_error):
+            return True
+        text = data.decode(errors="surrogateescape").strip()
+        values: list[Any] = []
+        at = 0
+        try:
+            while at < len(text):
+                value, at = lenient.read_at(text, at)
+                values.append(value)
+        except ValueError:
+            return False
+        self._read_value(values, named_error=named_error)
+        return True
+
     def _read_value(self, value: Any, *, named_error: bool) -> None:
         if isinstance(value, list):
             for item in value:
@@ -343,16 +381,16 @@ class EventReader:
                 raise StreamError(str(value)[:MAX_EXCERPT])
             return
         error = error_in(value, named_error=named_error)
-        choices = value.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict) and choice.get("index") in {None, 0, "0"}:
-                self._read_choice(choice)
-                error = error or error_in(
-                    {"error": choice.get("error")}, named_error=False
-                )
         usage = value.get("usage")
+        for choice in _first_choices(value.get("choices")):
+            self._read_choice(choice)
+            usage = usage or choice.get("usage")
+            error = error or error_in({"error": choice.get("error")}, named_error=False)
         if isinstance(usage, dict):
-            self._count(usage.get("prompt_tokens"), usage.get("completion_tokens"))
+            self._count(
+                _count_in(usage, "prompt_tokens", "input_tokens"),
+                _count_in(usage, "completion_tokens", "output_tokens"),
+            )
         if error is not None:
             raise StreamError(error)
         self.events += 1
@@ -369,7 +407,7 @@ class EventReader:
         if isinstance(reason, dict):
             reason = reason.get("type")
         if isinstance(reason, str) and reason:
-            self.finish_reason = reason
+            self._finish(reason)
 
     def _read_delta(self, delta: dict[str, Any]) -> None:
         thought, names = reasoning_in(delta)
@@ -379,9 +417,7 @@ class EventReader:
         if thought or thought_in_text:
             self._note_reasoning(names)
             self._read_piece(self._sink.reasoning, thought + thought_in_text)
-        refusal = delta.get("refusal")
-        if isinstance(refusal, str):
-            text += refusal
+        text += "".join(content_of(delta.get("refusal")))
         if text:
             self._read_piece(self._sink.text, text)
         calls = delta.get("tool_calls")
@@ -415,6 +451,7 @@ class EventReader:
 
 
 _NO_JSON: Final = object()
+_FIELDS: Final = frozenset({b"data", b"event", b"id", b"retry", b"error"})
 
 
 def _json(data: bytes) -> Any:
@@ -426,7 +463,7 @@ def _json(data: bytes) -> Any:
         return _NO_JSON
     try:
         return _decode_any(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     try:
         return json.loads(data.decode(errors="surrogateescape"), strict=False)
@@ -437,6 +474,34 @@ def _json(data: bytes) -> Any:
 def _may_be_json(data: bytes) -> bool:
     """Whether an object or a list begins here; else it is a ping, or the like."""
     return data.lstrip()[:1] in (b"{", b"[")
+
+
+def _first_choices(choices: Any) -> list[dict[str, Any]]:
+    """What belongs to the first choice, which is the only one that was asked for."""
+    if isinstance(choices, dict):
+        choices = [choices]
+    return [
+        choice
+        for choice in (choices if isinstance(choices, list) else ())
+        if isinstance(choice, dict) and number(choice.get("index")) in {None, 0}
+    ]
+
+
+def _is_done(data: bytes) -> bool:
+    return data.strip().upper() == b"[DONE]"
+
+
+def _field(line: bytes) -> bytes:
+    """A line whose field is written in another way, as it should be written."""
+    name, colon, value = line.lstrip().partition(b":")
+    known = name.lower()
+    return known + colon + value if known in _FIELDS and colon else line
+
+
+def _count_in(usage: Mapping[str, Any], *names: str) -> Any:
+    value = next((usage[name] for name in names if usage.get(name) is not None), None)
+    whole = number(value)
+    return value if whole is None else whole
 
 
 def _is_count(value: Any) -> bool:

@@ -94,6 +94,7 @@ class TagSplitter:
         "_sink",
         "_special",
         "_state",
+        "_talked_about",
         "_tools",
     )
 
@@ -109,6 +110,7 @@ class TagSplitter:
         self._plain = False  # in the middle of text, nothing held back
         self._first = True  # no tag seen yet
         self._held = ""  # what may be the beginning of a tag
+        self._talked_about = False  # `<think>` stood where it is text: its end is, too
         self._lead = ""  # white space before the text's first visible character
         self._last = ""  # the end of the text given out, for what is before a tag
         self._fence = ""  # what closes the code block or the inline code
@@ -176,11 +178,17 @@ class TagSplitter:
             return self._at_code(rest, at)
         for tag in self._opening:
             tail = rest[at : at + len(tag)]
-            if tag.startswith(tail) and self._may_open(tag, rest[:at]):
+            if not tag.startswith(tail):
+                continue
+            may_open = self._may_open(tag, rest[:at])
+            if tail == tag and tag == THINK:
+                self._talked_about = not may_open
+            if tail != tag and (may_open or tag == THINK):
                 self._give_text(rest[:at])
-                if tail != tag:
-                    self._held = rest[at:]
-                    return ""
+                self._held = rest[at:]
+                return ""
+            if may_open:
+                self._give_text(rest[:at])
                 self._open(tag)
                 return rest[at + len(tag) :]
         if char in "{[" and self._is_blank(rest[:at]):
@@ -194,7 +202,7 @@ class TagSplitter:
         if tag in {THINK, "[TOOL_CALLS]", TOOLS}:
             seen = before.lstrip() if not self._last else self._last + before
             return not seen or seen.endswith("\n")
-        return tag != END_THINK or self._first
+        return tag != END_THINK or (self._first and not self._talked_about)
 
     def _is_blank(self, before: str) -> bool:
         """Whether the line is blank so far, given the text since the last piece."""
@@ -269,7 +277,7 @@ class TagSplitter:
                 self._begin_guess(rest[at : end + len(info) + 1], signs)
                 return rest[end + len(info) + 1 :]
         self._give_text(rest[:end])
-        self._enter_block(signs, signs)
+        self._enter_block(signs, "opens")  # so that its first line does not close it
         return rest[end:]
 
     def _enter_block(self, signs: str, line: str) -> None:

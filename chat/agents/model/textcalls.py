@@ -96,7 +96,7 @@ def _in_xml(text: str, tools: Tools) -> Iterator[TextCall]:
 
 def _call(name: str, values: dict[str, str], tools: Tools) -> TextCall:
     """A call of arguments that were written as texts."""
-    name = _known_name(name.strip(), tools)
+    name = known_name(name.strip(), tools)
     properties = tools.get(name, {}).get("properties", {})
     arguments = {
         key.strip(): _typed(value, properties.get(key.strip(), {}))
@@ -134,7 +134,7 @@ def _in_json(text: str, tools: Tools) -> Iterator[TextCall]:
         except ValueError:
             return
         if name:
-            yield TextCall(_known_name(name, tools), _arguments(value))
+            yield TextCall(known_name(name, tools), _arguments(value))
         else:
             yield from _calls_of(value, tools)
 
@@ -163,7 +163,7 @@ def _call_of(value: dict[str, Any], tools: Tools) -> Iterator[TextCall]:
         if len(value) == 1 and (key := next(iter(value))) in tools:
             yield TextCall(key, _arguments(value[key]))
         return
-    name = _known_name(value[name_key], tools)
+    name = known_name(value[name_key], tools)
     given = next((value[key] for key in ARGUMENT_KEYS if key in value), _NONE)
     if given is _NONE:  # they stand beside the name
         given = {k: of for k, of in value.items() if k not in {name_key, "type", "id"}}
@@ -178,7 +178,7 @@ def _arguments(value: Any) -> str:
     return clean(json.dumps(value, ensure_ascii=False))
 
 
-def _known_name(name: str, tools: Tools) -> str:
+def known_name(name: str, tools: Tools) -> str:
     """The name without the name space that some put before it."""
     if name in tools:
         return name
@@ -302,7 +302,7 @@ class CallGuess:
             if self._is_key:
                 return self._take_key()
             if self._at_call and self._key in NAME_KEYS:
-                return _known_name("".join(self._word), self._tools) in self._tools
+                return known_name("".join(self._word), self._tools) in self._tools
             return True
         if self._at_call:
             self._word.append(char)
