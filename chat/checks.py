@@ -159,6 +159,12 @@ def model_server_is_complete() -> Iterator[CheckMessage]:
             hint="Set LLM_MODEL to a name that the server knows, such as qwen3:8b.",
             id="chat.E004",
         )
+    if settings.LLM_BASE_URL and urlsplit(settings.LLM_BASE_URL).path in {"", "/"}:
+        yield Doubt(
+            "LLM_BASE_URL has no path: most servers are found at one.",
+            hint="End it in /v1, or in what the server's documents say.",
+            id="chat.W008",
+        )
     if not settings.LLM_BASE_URL and (settings.LLM_API_KEY or settings.LLM_MODEL):
         yield Doubt(
             "LLM_API_KEY or LLM_MODEL is set, but LLM_BASE_URL is not: "

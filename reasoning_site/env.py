@@ -103,6 +103,16 @@ def path(name: str, default: Path) -> Path:
     return Path(text(name, str(default))).expanduser().absolute()
 
 
+def folder(name: str, default: Path) -> Path:
+    """A folder, which is made where there is none."""
+    found = path(name, default)
+    try:
+        found.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError):
+        raise _nonsense(name, "a folder that is there or can be made") from None
+    return found
+
+
 def http_url(name: str) -> str:
     """An http or https address without a slash at its path's end, or nothing.
 

@@ -56,6 +56,8 @@ def test_every_message_has_a_hint(given: Callable[..., None]) -> None:
         ("chat.W003", {"ALLOWED_HOSTS": ["*"]}),
         ("chat.E003", {"HEARTBEAT_SECONDS": 6.0}),
         ("chat.E004", {"LLM_BASE_URL": "http://model/v1"}),
+        ("chat.W008", {"LLM_BASE_URL": "http://model:8000", "LLM_MODEL": "m"}),
+        ("chat.W008", {"LLM_BASE_URL": "http://model/?a=b", "LLM_MODEL": "m"}),
         ("chat.W004", {"LLM_MODEL": "qwen3:8b"}),
         ("chat.W004", {"LLM_API_KEY": "k"}),
         ("chat.E006", {"EXTRA_TOOLS": ["no.such.tool"]}),

@@ -66,6 +66,8 @@ def test_path_knows_home(given: Callable[[str], None]) -> None:
         (lambda: env.choice(NAME, "a", ("a", "b")), "c"),
         (lambda: env.http_url(NAME), "otherhost:11434"),
         (lambda: env.http_url(NAME), "ftp://host/"),
+        (lambda: env.folder(NAME, Path("/x")), "/dev/null/folder"),
+        (lambda: env.folder(NAME, Path("/x")), "/tmp/" + "a" * 5000),  # noqa: S108
         (lambda: env.url_path(NAME), "our/agents"),
         (lambda: env.url_path(NAME), "/a b"),
         (lambda: env.url_path(NAME), "/a?b"),
