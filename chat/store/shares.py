@@ -8,7 +8,7 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from msgspec import Struct
 
-from chat.access import Act, Identity, Share
+from chat.access import Act, Identity, NotAllowedError, Share
 from chat.models import SessionShare
 from chat.store.sessions import required_session
 
@@ -40,7 +40,7 @@ def share(session_id: UUID, who: Identity, name: str, right: Share) -> None:
 
     Raises NotYoursError, NotAllowedError; NobodyError also for whose it is.
     """
-    required_session(session_id, who, Act.MANAGE)
+    _require_owner(session_id, who)
     users = get_user_model().objects.filter(username=name, is_active=True)
     user = users.first()
     if user is None or user.pk == who.user_id:
@@ -52,10 +52,17 @@ def share(session_id: UUID, who: Identity, name: str, right: Share) -> None:
 
 def withdraw(session_id: UUID, who: Identity, name: str) -> None:
     """Share the session with that user no more. Raises as `share`."""
-    required_session(session_id, who, Act.MANAGE)
+    _require_owner(session_id, who)
     shares = SessionShare.objects.filter(session=session_id, user__username=name)
     if not shares.delete()[0]:
         raise NobodyError
+
+
+def _require_owner(session_id: UUID, who: Identity) -> None:
+    """Guests share nothing: the answer would tell anybody who has an account."""
+    required_session(session_id, who, Act.MANAGE)
+    if who.user_id is None:
+        raise NotAllowedError
 
 
 def ended_shares(shares: Iterable[Shared]) -> set[Shared]:
