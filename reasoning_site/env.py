@@ -103,16 +103,6 @@ def path(name: str, default: Path) -> Path:
     return Path(text(name, str(default))).expanduser().absolute()
 
 
-def folder(name: str, default: Path) -> Path:
-    """A folder, which is made where there is none."""
-    found = path(name, default)
-    try:
-        found.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError):
-        raise _nonsense(name, "a folder that is there or can be made") from None
-    return found
-
-
 def http_url(name: str) -> str:
     """An http or https address without a slash at its path's end, or nothing.
 
@@ -162,7 +152,7 @@ def secret(name: str, file: Path) -> str:
     """The variable, or else the content of `file`, which is made on first need."""
     if value := text(name):
         return value
-    file.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder("DATA_DIR", file.parent)
     # Written aside and linked into place: two processes that start at the same
     # moment end up with one key, and nobody reads half of it.
     draft = file.with_name(f"{file.name}.{os.getpid()}")
@@ -185,11 +175,11 @@ def database(name: str, sqlite_file: Path, pool_size: int) -> dict[str, Any]:
     """
     value = text(name)
     if not value:
-        return _sqlite(sqlite_file)
+        return _sqlite("DATA_DIR", sqlite_file)
     address = _address(name, value, "sqlite:////file or postgres://host/name")
     match address.scheme:
         case "sqlite" if not address.hosts:
-            return _sqlite(Path(address.path or sqlite_file))
+            return _sqlite(name, Path(address.path or sqlite_file))
         case "postgres" | "postgresql":
             return _postgres(address, pool_size)
         case _:
@@ -209,8 +199,16 @@ def direct_database(name: str) -> dict[str, Any] | None:
     return described
 
 
-def _sqlite(file: Path) -> dict[str, Any]:
-    file.parent.mkdir(parents=True, exist_ok=True)
+def _make_folder(name: str, folder: Path) -> None:
+    """Make the folder that the setting leads to, where something is to be kept."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError):
+        raise _nonsense(name, "a place where folders can be made") from None
+
+
+def _sqlite(name: str, file: Path) -> dict[str, Any]:
+    _make_folder(name, file.parent)
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": file,

@@ -18,7 +18,7 @@ VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text("utf-8"))[
 # ------------------------------------------------------------------ the site
 
 DEBUG = env.flag("DEBUG", default=False)
-DATA_DIR = env.folder("DATA_DIR", BASE_DIR / "data")
+DATA_DIR = env.path("DATA_DIR", BASE_DIR / "data")
 # Where Qwen-Agent and its tools write, read when it is imported.
 os.environ.setdefault("QWEN_AGENT_DEFAULT_WORKSPACE", str(DATA_DIR / "workspace"))
 SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret-key.txt")

@@ -66,8 +66,7 @@ def test_path_knows_home(given: Callable[[str], None]) -> None:
         (lambda: env.choice(NAME, "a", ("a", "b")), "c"),
         (lambda: env.http_url(NAME), "otherhost:11434"),
         (lambda: env.http_url(NAME), "ftp://host/"),
-        (lambda: env.folder(NAME, Path("/x")), "/dev/null/folder"),
-        (lambda: env.folder(NAME, Path("/x")), "/tmp/" + "a" * 5000),  # noqa: S108
+        (lambda: env.database(NAME, SQLITE_FILE, 4), "sqlite:////dev/null/x/db"),
         (lambda: env.url_path(NAME), "our/agents"),
         (lambda: env.url_path(NAME), "/a b"),
         (lambda: env.url_path(NAME), "/a?b"),
@@ -88,6 +87,21 @@ def test_nonsense_stops_the_start_and_shows_no_value(
         read()
     if len(value) > 3:
         assert value not in str(failure.value)
+
+
+@pytest.mark.parametrize("folder", ["/dev/null/data", "/tmp/" + "a" * 5000])  # noqa: S108
+def test_a_data_folder_that_cannot_be_made_is_named_where_it_is_needed(
+    folder: str, given: Callable[[str], None]
+) -> None:
+    given("")
+    for read in (
+        lambda: env.secret(NAME, Path(folder, "key")),
+        lambda: env.database(NAME, Path(folder, "db"), 4),
+    ):
+        with pytest.raises(ImproperlyConfigured, match="DATA_DIR"):
+            read()
+    given("a key")
+    assert env.secret(NAME, Path(folder, "key")) == "a key"
 
 
 def test_url_path_loses_its_last_slash(given: Callable[[str], None]) -> None:
