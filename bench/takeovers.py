@@ -32,7 +32,7 @@ RUNS: Final = 12
 PATIENCE: Final = 30.0
 EVENTS: Final = (
     "SELECT payload FROM chat_event JOIN chat_run ON chat_run.id = run_id"
-    " WHERE session_id = ? AND kind <> 'step_delta'"
+    " WHERE session_id = ?"
 )
 WATCHED: Final = 6.0  # seconds after a fault
 LONG_ANSWER: Final = "[stream thought=200 tokens=800 rate=50]"
