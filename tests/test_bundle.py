@@ -113,14 +113,14 @@ def test_the_page_itself_can_be_linked(tmp_path: Path) -> None:
 
 
 def test_the_page_comes_in_150_kilobytes() -> None:
-    """With all faces, before the first code block; what is over is for the answer."""
+    """With all faces, before the first code block: page, list and headers take 17."""
     made = bundle.script(bundle.source)
     texts = [made.text(), bundle.style(bundle.source)]
     texts += [bundle.source(name) for name in made.vendor]
     size = sum(len(brotli.compress(text.encode())) for text in texts)
     fonts = (bundle.STATIC / "chat" / "fonts").glob("*.woff2")
     size += sum(font.stat().st_size for font in fonts)
-    assert size < 130_000
+    assert size < 133_000
 
 
 @pytest.mark.django_db
