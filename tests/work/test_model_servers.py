@@ -175,6 +175,7 @@ async def all_of(*runs: Any) -> list[RunState]:
     [
         ("length", "length"),
         ("max_tokens", "length"),
+        ("model_length", "length"),
         ("content_filter", "filter"),
         (None, "ended"),
     ],
@@ -260,7 +261,9 @@ async def test_an_end_with_a_finish_reason_or_done_is_whole(play: Play) -> None:
     assert [answered(run) for run in runs] == ["All of it."] * 3
 
 
-@pytest.mark.parametrize("reason", ["error", "abort", "network_error"])
+@pytest.mark.parametrize(
+    "reason", ["error", "abort", "network_error", "insufficient_system_resource"]
+)
 async def test_a_finish_reason_that_is_an_error_fails_the_run_and_keeps_the_text(
     play: Play, reason: str
 ) -> None:
