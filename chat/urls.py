@@ -16,7 +16,6 @@ urlpatterns = [
     path("image", views.image, name="image"),
     path("api/sessions", api.sessions, name="sessions"),
     path("api/sessions/<uuid:session_id>", api.session, name="session"),
-    path("api/sessions/<uuid:session_id>/export", api.export, name="export"),
     path("api/sessions/<uuid:session_id>/restore", api.restore, name="restore"),
     path("api/sessions/<uuid:session_id>/shares", api.shares, name="shares"),
     path("api/sessions/<uuid:session_id>/shares/<str:name>", api.share, name="share"),

@@ -44,9 +44,6 @@ ROUTES: Final[dict[str, list[Row]]] = {
     "favicon.ico": [("GET", "/favicon.ico", None)],
     "image": [("POST", "/image", None)],
     "api/sessions": [("GET", "/api/sessions", None)],
-    "api/sessions/<uuid:session_id>/export": [
-        ("GET", "/api/sessions/{id}/export?as=json", None)
-    ],
     "api/sessions/<uuid:session_id>/shares": [
         ("GET", "/api/sessions/{id}/shares", None)
     ],

@@ -113,7 +113,6 @@ const sessions = new SessionsPanel(byId("sessions"), {
   requestPaint,
   sessionId,
   chatUrl: config.urls.chat,
-  sessionsUrl: config.urls.sessions,
   now: clock.now,
 });
 
