@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from itertools import count
 from typing import Any, Final, assert_never
 
 from chat.agents.base import (
     AgentEvent,
+    Exchange,
     OpenPart,
+    Part,
     PartFinished,
     PartGrew,
     PartReplaced,
@@ -24,6 +26,7 @@ from chat.agents.base import (
     RoundEnded,
     RunEnded,
     RunSink,
+    SinkAgent,
     Usage,
 )
 
@@ -105,6 +108,28 @@ async def stream_of(
     finally:
         telling.cancel()
         await asyncio.gather(telling, return_exceptions=True)
+
+
+class Streamed:
+    """Gives an agent that speaks by calls its public stream."""
+
+    def run_with_reasoning_stream(
+        self: SinkAgent,
+        prompt: str,
+        history: Sequence[Exchange],
+        max_iterations: int = 20,
+        *,
+        done: Sequence[Part] = (),
+        thinking: bool = True,
+    ) -> AsyncGenerator[AgentEvent]:
+        """Yield what the agent does about the prompt; see `BaseAgent`."""
+
+        def run(sink: RunSink) -> Coroutine[Any, Any, RunEnded]:
+            return self.run_into(
+                sink, prompt, history, max_iterations, done=done, thinking=thinking
+            )
+
+        return stream_of(run)
 
 
 class _Barrier:

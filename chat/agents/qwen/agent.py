@@ -8,32 +8,24 @@ So are tool calls. The library is imported in the thread, since that takes secon
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 import logging
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
-from chat.agents.base import (
-    AgentError,
-    AgentEvent,
-    Exchange,
-    Part,
-    RunEnded,
-    RunSink,
-)
+from chat.agents.base import AgentError, Exchange, Part, RunEnded, RunSink
 from chat.agents.model.client import ChatModel, ChatRequest
 from chat.agents.model.rounds import Call, Round
 from chat.agents.qwen.context import LibraryAgent, current
 from chat.agents.qwen.history import Message, as_openai, cut_to, messages_of
-from chat.agents.qwen.run import LibraryRun, RunClosed
+from chat.agents.qwen.run import LibraryRun, RunClosed, has_answer
 from chat.agents.qwen.threads import ThreadPool
-from chat.agents.stream import stream_of
+from chat.agents.stream import Streamed
 from chat.agents.tools.base import Tool
 
 logger = logging.getLogger(__name__)
@@ -43,7 +35,7 @@ BUILD_AGAIN_SECONDS: Final = 2.0  # after it has failed
 _import_lock = threading.Lock()
 
 
-class QwenAgent:
+class QwenAgent(Streamed):
     """An agent of Qwen-Agent, with our chat model and our tools.
 
     `library_tools` are given to the library as they are: names of its own tools,
@@ -85,24 +77,6 @@ class QwenAgent:
         tool = self.tools.get(tool_name)
         return tool is not None and tool.repeatable
 
-    def run_with_reasoning_stream(
-        self,
-        prompt: str,
-        history: Sequence[Exchange],
-        max_iterations: int = 20,
-        *,
-        done: Sequence[Part] = (),
-        thinking: bool = True,
-    ) -> AsyncGenerator[AgentEvent]:
-        """Yield what the agent does about the prompt; see `BaseAgent`."""
-
-        def run(sink: RunSink) -> Coroutine[Any, Any, RunEnded]:
-            return self.run_into(
-                sink, prompt, history, max_iterations, done=done, thinking=thinking
-            )
-
-        return stream_of(run)
-
     async def run_into(
         self,
         sink: RunSink,
@@ -118,17 +92,16 @@ class QwenAgent:
         `max_iterations` counts the rounds of this call: a run that is continued may
         have as many again.
         """
-        if any(part.type == "final_answer" and part.status == "ok" for part in done):
+        if has_answer(done):
             return RunEnded("answered")  # only the end itself was lost
-        earlier = [*done, *(part for one in history for part in one.parts)]
         run = LibraryRun(
             self._model,
             sink,
-            first_round=1 + max((part.iteration for part in done), default=0),
+            history=history,
+            done=done,
             max_rounds=max_iterations,
             text_protocol=self.text_protocol,
             thinking=thinking,
-            used_ids={part.call_id for part in earlier},
         )
         work = partial(self._work, run, prompt, tuple(history), tuple(done))
         self._threads.submit(work)
@@ -268,30 +241,7 @@ class QwenAgent:
         if nobody waits for it any more."""
         if inspect.iscoroutinefunction(function):
             return str(await function(arguments))
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[str] = loop.create_future()
-
-        def settle(result: str, error: Exception | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-
-        def job() -> None:
-            result, failed = "", None
-            if future.cancelled():
-                return
-            try:
-                result = str(function(arguments))
-            except Exception as error:  # noqa: BLE001 - the run says what is shown
-                failed = error
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, result, failed)
-
-        self.tool_threads.submit(job)
-        return await future
+        return await self.tool_threads.call(lambda of: str(function(of)), arguments)
 
 
 def _current_run() -> LibraryRun:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
 
 from msgspec import Struct
 
-from chat.agents.base import AgentError, AgentEvent, Exchange, Part, RunEnded, RunSink
+from chat.agents.base import AgentError, Exchange, Part, RunEnded, RunSink
 from chat.agents.qwen.history import messages_of
-from chat.agents.qwen.run import RunClosed
+from chat.agents.qwen.run import RunClosed, has_answer
 from chat.agents.qwen.scopes import YOUR_TURN, HostedRun, RunOver, out_of_order
 from chat.agents.qwen.threads import ThreadPool
-from chat.agents.stream import stream_of
+from chat.agents.stream import Streamed
 from chat.agents.tools.errors import kind_and_message
 
 logger = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ class Hosting(Struct, frozen=True):
     chunk_timeout: float = 60.0
 
 
-class HostedAgent:
+class HostedAgent(Streamed):
     """One of Qwen-Agent's agents, or what makes one for each run."""
 
     def __init__(
@@ -70,21 +69,6 @@ class HostedAgent:
         tool = getattr(self._agent, "function_map", {}).get(tool_name)
         return tool_name in REPEATABLE or bool(getattr(tool, "repeatable", False))
 
-    def run_with_reasoning_stream(
-        self,
-        prompt: str,
-        history: Sequence[Exchange],
-        max_iterations: int = 20,
-        *,
-        done: Sequence[Part] = (),
-    ) -> AsyncGenerator[AgentEvent]:
-        """Yield what the agent does about the prompt; see `BaseAgent`."""
-
-        def run(sink: RunSink) -> Coroutine[Any, Any, RunEnded]:
-            return self.run_into(sink, prompt, history, max_iterations, done=done)
-
-        return stream_of(run)
-
     async def run_into(
         self,
         sink: RunSink,
@@ -100,16 +84,15 @@ class HostedAgent:
             return out_of_order(self._broken)
         if not self.can_continue:
             done = ()
-        if any(part.type == "final_answer" and part.status == "ok" for part in done):
+        if has_answer(done):
             return RunEnded("answered")  # only the end itself was lost
-        earlier = [*done, *(part for one in history for part in one.parts)]
         run = HostedRun(
             sink,
-            first_round=1 + max((part.iteration for part in done), default=0),
+            history=history,
+            done=done,
             max_rounds=max_iterations,
             thinking=thinking,
-            used_ids={part.call_id for part in earlier},
-            invoke=self._invoke,
+            tool_threads=self._hosting.tool_threads,
             tool_timeout=self._hosting.tool_timeout,
         )
         work = partial(self._work, run, prompt, tuple(history), tuple(done))
@@ -163,37 +146,6 @@ class HostedAgent:
         )
         named: list[dict[str, Any]] = _seams().with_names(agent, messages)
         return named
-
-    async def _invoke(self, function: Callable[[Any], Any], arguments: Any) -> Any:
-        """Call it in a thread, which is abandoned if nobody waits any more."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-
-        def settle(result: Any, error: BaseException | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-
-        def job() -> None:
-            result, failed = None, None
-            if future.cancelled():
-                return
-            try:
-                result = function(arguments)
-            except RunClosed:
-                return
-            except RunOver as over:
-                failed = over.error
-            except Exception as error:  # noqa: BLE001 - the run says what is shown
-                failed = error
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, result, failed)
-
-        self._hosting.tool_threads.submit(job)
-        return await future
 
 
 def _seams() -> Any:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future, InvalidStateError
 from itertools import count
 from typing import Any, Final, TypeVar
@@ -18,7 +18,9 @@ from typing import Any, Final, TypeVar
 from chat.agents.base import (
     AgentError,
     CutCause,
+    Exchange,
     Failure,
+    Part,
     RunEnded,
     RunSink,
     Usage,
@@ -26,6 +28,7 @@ from chat.agents.base import (
 from chat.agents.model import errors
 from chat.agents.model.client import ChatModel, ChatRequest
 from chat.agents.model.rounds import Call, Round
+from chat.agents.model.sse import DeltaSink
 from chat.agents.model.textcalls import Tools
 from chat.agents.tools.base import ToolError
 from chat.agents.tools.errors import kind_and_message
@@ -65,6 +68,11 @@ class RunClosed(BaseException):
     """
 
 
+def has_answer(done: Sequence[Part]) -> bool:
+    """Whether the answer is among what was done."""
+    return any(part.type == "final_answer" and part.status == "ok" for part in done)
+
+
 class OutOfRounds(Exception):  # noqa: N818 - an end, not an error
     """The model has had all the rounds it may have."""
 
@@ -85,12 +93,13 @@ class LibraryRun:
         model: ChatModel | None,
         sink: RunSink,
         *,
-        first_round: int,
+        history: Sequence[Exchange],
+        done: Sequence[Part],
         max_rounds: int,
         text_protocol: bool,
         thinking: bool,
-        used_ids: set[str],
     ) -> None:
+        """The run goes on after `done`, and its calls get no ids of earlier ones."""
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[RunEnded] = self.loop.create_future()
         self.calls: deque[Call] = deque()  # decided on in this round, not yet made
@@ -98,9 +107,10 @@ class LibraryRun:
         self._model = model
         self._sink = sink
         self._text_protocol = text_protocol
-        self._iteration = first_round - 1
+        self._iteration = max((part.iteration for part in done), default=0)
         self._last_iteration = self._iteration + max_rounds
-        self._ids = used_ids
+        earlier = (part for exchange in history for part in exchange.parts)
+        self._ids = {part.call_id for part in (*done, *earlier)}
         self._fresh_ids = count(1)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._promises: set[Future[Any]] = set()
@@ -147,30 +157,42 @@ class LibraryRun:
 
     async def model_round(self, request: ChatRequest, tools: Tools) -> Round:
         """Ask the model once, showing its answer as it comes."""
+        assert self._model is not None  # noqa: S101 - who asks has one
+        said = self._begin_round(self._sink, tools, text_protocol=self._text_protocol)
+        await self._hear(said, said, self._model, request)
+        said.finish()
+        self._check_repeats(said.calls)
+        self.calls.extend(said.calls)
+        self._answered = bool(said.answer.strip()) and not said.calls
+        return said
+
+    def _begin_round(
+        self, sink: RunSink, tools: Tools, *, text_protocol: bool
+    ) -> Round:
+        """A new round of a model, said to this sink. Raises OutOfRounds."""
         if self._iteration >= self._last_iteration:
             raise OutOfRounds
         self._iteration += 1
-        said = Round(
-            self._sink,
+        return Round(
+            sink,
             self._iteration,
-            text_protocol=self._text_protocol,
+            text_protocol=text_protocol,
             tools=tools,
             name_call=self._name_call,
         )
+
+    async def _hear(
+        self, said: Round, ear: DeltaSink, model: ChatModel, request: ChatRequest
+    ) -> None:
+        """Have the model say a round, to `ear`; raise where it is not whole."""
         try:
-            assert self._model is not None  # noqa: S101 - who asks has one
-            completion = await self._model.stream(request, said, self._sink)
+            completion = await model.stream(request, ear, self._sink)
         except Exception:
             said.abort("error")
             raise
         self._count(completion.input_tokens, completion.output_tokens)
         self._check_whole(said, completion.finish_reason)
         said.extras = completion.extras
-        said.finish()
-        self._check_repeats(said.calls)
-        self.calls.extend(said.calls)
-        self._answered = bool(said.answer.strip()) and not said.calls
-        return said
 
     async def tool_call(
         self,

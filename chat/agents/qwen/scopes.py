@@ -16,8 +16,10 @@ from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
 from chat.agents.base import (
+    Exchange,
     Failure,
     OpenPart,
+    Part,
     PartStatus,
     PartType,
     RunEnded,
@@ -26,8 +28,10 @@ from chat.agents.base import (
 from chat.agents.model.client import ChatModel, ChatRequest
 from chat.agents.model.fields import CallDelta
 from chat.agents.model.rounds import Call, Round, object_in
-from chat.agents.qwen.run import LibraryRun, OutOfRounds
+from chat.agents.qwen.run import LibraryRun, OutOfRounds, RunClosed
+from chat.agents.qwen.threads import ThreadPool
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 # Who a scope's agent is among those that run it: most go on inside a step; speakers in
@@ -152,10 +156,7 @@ def last_text(messages: Sequence[Any]) -> str:
     last = messages[-1]
     if last["role"] == "function" or last.get("function_call"):
         return ""
-    content = last.get("content") or ""
-    if not isinstance(content, str):
-        content = "".join(str(item.get("text") or "") for item in content)
-    return _THOUGHT.sub("", content, count=1).strip()
+    return _THOUGHT.sub("", _content(last), count=1).strip()
 
 
 def same(one: str, other: str) -> bool:
@@ -396,28 +397,28 @@ class HostedRun(LibraryRun):
         self,
         sink: RunSink,
         *,
-        first_round: int,
+        history: Sequence[Exchange],
+        done: Sequence[Part],
         max_rounds: int,
         thinking: bool,
-        used_ids: set[str],
-        invoke: Callable[[Callable[[Any], Any], Any], Any],
+        tool_threads: ThreadPool,
         tool_timeout: float,
     ) -> None:
         super().__init__(
             None,
             sink,
-            first_round=first_round,
+            history=history,
+            done=done,
             max_rounds=max_rounds,
             text_protocol=False,
             thinking=thinking,
-            used_ids=used_ids,
         )
         self.sink = sink
         self.held: HeldPart | None = None
         self.telling: Snapshots | None = None  # a round that is under way
         self.base = Scope(self)
         self._said: list[str] = []  # texts that were settled
-        self._run_in_thread = invoke
+        self._tool_threads = tool_threads
         self._tool_timeout = tool_timeout
 
     @property
@@ -440,16 +441,8 @@ class HostedRun(LibraryRun):
 
     def begin_round(self, scope: Scope, tools: Any) -> Round:
         """A new round of a model, said in this scope. Raises OutOfRounds."""
-        if self._iteration >= self._last_iteration:
-            raise OutOfRounds
-        self._iteration += 1
-        return Round(
-            ScopedSink(self, scope),
-            self._iteration,
-            text_protocol=bool(tools),
-            tools=tools,
-            name_call=self._name_call,
-        )
+        sink = ScopedSink(self, scope)
+        return self._begin_round(sink, tools, text_protocol=bool(tools))
 
     async def round(
         self, scope: Scope, model: ChatModel, request: ChatRequest, tools: Any
@@ -458,16 +451,9 @@ class HostedRun(LibraryRun):
         said = self.begin_round(scope, tools)
         react = ReactText(said) if scope.is_react else None
         ear = _Ear(said, said.text if react is None else react.feed)
-        try:
-            completion = await model.stream(request, ear, self.sink)
-        except Exception:
-            said.abort("error")
-            raise
-        self._count(completion.input_tokens, completion.output_tokens)
-        self._check_whole(said, completion.finish_reason)
+        await self._hear(said, ear, model, request)
         if react is not None:
             react.close()
-        said.extras = completion.extras
         said.finish()
         scope.calls.extend(said.calls)
         return Said("".join(ear.chunks), said)
@@ -529,7 +515,7 @@ class HostedRun(LibraryRun):
         async def work(parsed: dict[str, Any]) -> str:
             if hasattr(tool, "call_here"):
                 return str(await tool.call_here(parsed))
-            return str(await self._run_in_thread(invoke, parsed))
+            return str(await self._tool_threads.call(_within_run(invoke), parsed))
 
         limit = getattr(tool, "time_limit", None) or self._tool_timeout
         before, scope.call = scope.call, number
@@ -569,6 +555,22 @@ class HostedRun(LibraryRun):
             self.held.settle("thought")
             self.held = None
         super()._end(error)
+
+
+def _within_run(function: Callable[[S], T]) -> Callable[[S], T | None]:
+    """The function, where what ends the run is an error like others, or nothing."""
+
+    def call(argument: S) -> T | None:
+        try:
+            return function(argument)
+        except RunClosed:
+            return None  # for which nobody waits any more
+        except RunOver as over:
+            if over.error is None:
+                return None
+            raise over.error from None
+
+    return call
 
 
 def _is_item(item: Any) -> bool:

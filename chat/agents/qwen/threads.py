@@ -7,10 +7,16 @@ do may be abandoned.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +43,31 @@ class ThreadPool:
             threading.Thread(
                 target=self._work, name=f"{self._name}-{self._threads}", daemon=True
             ).start()
+
+    async def call(self, function: Callable[[S], T], argument: S) -> T:
+        """What `function(argument)` returns or raises, called in a thread.
+
+        The thread is abandoned if nobody waits for it any more.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def settle(give: Callable[[], None]) -> None:
+            if not future.done():
+                give()
+
+        def job() -> None:
+            if future.cancelled():
+                return
+            try:
+                give = partial(future.set_result, function(argument))
+            except Exception as error:  # noqa: BLE001 - it is raised where it is awaited
+                give = partial(future.set_exception, error)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, give)
+
+        self.submit(job)
+        return await future
 
     @property
     def busy(self) -> int:
