@@ -62,7 +62,7 @@ def _require_owner(session_id: UUID, who: Identity) -> None:
     """Guests share nothing: the answer would tell anybody who has an account."""
     required_session(session_id, who, Act.MANAGE)
     if who.user_id is None:
-        raise NotAllowedError
+        raise NotAllowedError("Sign in to share a chat with somebody.")
 
 
 def ended_shares(shares: Iterable[Shared]) -> set[Shared]:
