@@ -19,7 +19,10 @@ from reasoning_site.addresses import Address
 T = TypeVar("T")
 
 POSTGRES_PORT: Final = 5432
-_HOST: Final = re.compile(r"\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9a-fA-F:.]+\]")
+_NAME: Final = r"[\w-]+(?:\.[\w-]+)*"
+_IPV6: Final = r"\[[0-9a-fA-F:.]+\]"
+_HOST: Final = re.compile(rf"\.?{_NAME}\.?|{_IPV6}")
+_ORIGIN: Final = re.compile(rf"https?://(?:\*\.)?(?:{_NAME}|{_IPV6})(?::\d{{1,5}})?")
 ENCODE: Final = (
     "special characters of a password are percent-encoded "
     "(# is %23, / is %2F, ? is %3F, @ is %40)"
@@ -131,9 +134,7 @@ def origins(name: str) -> list[str]:
     """Origins such as `https://chat.example` or `https://*.example`."""
     found = words(name)
     for origin in found:
-        if not re.fullmatch(
-            r"https?://(\*\.)?([\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", origin
-        ):
+        if not _ORIGIN.fullmatch(origin):
             raise _nonsense(
                 name, "origins such as https://chat.example, without a slash at the end"
             )
