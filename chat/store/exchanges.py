@@ -13,6 +13,7 @@ from chat.agents.base import Exchange, Part
 from chat.models import Run
 from chat.store.sql import fetch, numbers
 
+ANSWERED: Final = Run.Reason.ANSWERED
 MAX_EXCHANGES: Final = 50  # handed to an agent, which cuts them to its model
 MAX_TRIES: Final = 20  # runs that were continued, whose parts one run begins with
 MAX_CHARS: Final = 8 * 1024 * 1024  # of earlier parts; more than any model reads
@@ -51,8 +52,9 @@ ORDER BY run_id, step
 def recall(run: Run, limit: int = MAX_EXCHANGES) -> Memory:
     """Earlier finished runs, and what `run` goes on from.
 
-    Of all tries at one prompt, the last that was not withdrawn; none of those at
-    `run`'s own, which must not remember its first try. One that continues another is
+    Of all tries at one prompt, the last that was answered, or where none was the last
+    that was not withdrawn; none of those at `run`'s own, which must not remember its
+    first try. One that continues another is
     remembered with what the other had done. A rerun goes on from nothing.
     """
     if run.number == 1:
@@ -60,7 +62,10 @@ def recall(run: Run, limit: int = MAX_EXCHANGES) -> Memory:
     tries = _tries(run.session_id, run.number)
     last: dict[int, _Try] = {}  # at each prompt
     for each in tries.values():
-        if each.reason not in {"", Run.Reason.WITHDRAWN}:
+        if each.reason in {"", Run.Reason.WITHDRAWN}:
+            continue
+        before = last.get(each.first)
+        if not before or before.reason != ANSWERED or each.reason == ANSWERED:
             last[each.first] = each
     last.pop(tries[run.pk].first, None)
     latest = sorted(last.values(), key=lambda each: each.number)[-limit:]
@@ -103,7 +108,7 @@ def _continued(run: _Try, tries: Mapping[int, _Try]) -> list[int]:
     """The runs, oldest first, that `run` goes on from; an answered one is over."""
     chain: list[int] = []
     old = tries.get(run.retry_of)
-    while old and old.reason != Run.Reason.ANSWERED and len(chain) < MAX_TRIES:
+    while old and old.reason != ANSWERED and len(chain) < MAX_TRIES:
         chain.append(old.run_id)
         old = tries.get(old.retry_of)
     return chain[::-1]

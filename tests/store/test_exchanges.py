@@ -104,6 +104,23 @@ def test_a_retry_that_was_withdrawn_leaves_the_answer_in_memory() -> None:
     assert remembered(run) == [("one", ["try 1"])]
 
 
+@pytest.mark.parametrize("reason", ["failed", "stopped", "server_lost", "cut"])
+def test_a_retry_without_an_answer_leaves_the_answer_in_memory(reason: str) -> None:
+    session_id = uuid4()
+    tried(session_id, prompt="one")
+    tried(session_id, 1, reason)
+    run = queued_run(session_id)
+    assert remembered(run) == [("one", ["try 1"])]
+
+
+def test_without_any_answer_the_last_try_is_remembered() -> None:
+    session_id = uuid4()
+    tried(session_id, prompt="one", reason="failed")
+    tried(session_id, 1, "stopped")
+    run = queued_run(session_id)
+    assert remembered(run) == [("one", ["try 1", "try 2"])]
+
+
 def test_of_all_tries_at_a_prompt_only_the_last_is_remembered() -> None:
     session_id = uuid4()
     tried(session_id, prompt="one")
