@@ -258,7 +258,7 @@ def waiting_sessions(
     sessions = (
         queued.exclude(session__runs__status=Run.Status.RUNNING)
         .values("session_id")
-        .annotate(since=Min("created_at"))
-        .order_by("since")
+        .annotate(since=Min("created_at"), first=Min("id"))
+        .order_by("since", "first")  # many come within one millisecond
     )
     return [row["session_id"] for row in sessions[:limit]]
