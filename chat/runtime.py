@@ -60,6 +60,7 @@ class Runtime:
         self.limits = Limits()
         self.draining = False
         self.sockets: set[Socket] = set()
+        self.streams: set[Socket] = set()  # of these, those that no server closes
         self.changed_hands = asyncio.Event()  # somebody has signed in, or shares end
         self._hang_ups: set[asyncio.Task[None]] = set()
         self._warm = asyncio.Event()  # a run can begin without waiting for imports
@@ -100,6 +101,8 @@ class Runtime:
         there: then the site is back sooner if this process ends at once.
         """
         self.draining = True
+        for stream in self.streams:
+            self._hang_up(stream, CLOSE_OVERLOADED)
         if self._draining is None:
             self._draining = asyncio.create_task(self._drain(), name="drain")
         return self._draining

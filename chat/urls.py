@@ -6,6 +6,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from chat import api, views
+from chat.programs import events
 
 urlpatterns = [
     path("", views.new_chat, name="new_chat"),
@@ -16,6 +17,11 @@ urlpatterns = [
     path("image", views.image, name="image"),
     path("api/sessions", api.sessions, name="sessions"),
     path("api/sessions/<uuid:session_id>", api.session, name="session"),
+    path(
+        "api/sessions/<uuid:session_id>/events",
+        events.session_events,
+        name="session_events",
+    ),
     path("api/sessions/<uuid:session_id>/restore", api.restore, name="restore"),
     path("api/sessions/<uuid:session_id>/shares", api.shares, name="shares"),
     path("api/sessions/<uuid:session_id>/shares/<str:name>", api.share, name="share"),

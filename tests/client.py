@@ -221,7 +221,7 @@ class Viewer:
         match message["type"]:
             case "snapshot" | "history":
                 for run in data["runs"]:
-                    self.runs[run["run"]] = _from_view(convert(run, RunView))
+                    self.runs[run["run"]] = from_view(convert(run, RunView))
             case "events":
                 self._fold(data["run"], data["events"])
             case "accepted":
@@ -242,7 +242,7 @@ class Viewer:
                 return
 
 
-def _from_view(shown: RunView) -> RunState:
+def from_view(shown: RunView) -> RunState:
     run = RunState(
         shown.run,
         shown.status,

@@ -44,6 +44,9 @@ ROUTES: Final[dict[str, list[Row]]] = {
     "favicon.ico": [("GET", "/favicon.ico", None)],
     "image": [("POST", "/image", None)],
     "api/sessions": [("GET", "/api/sessions", None)],
+    "api/sessions/<uuid:session_id>/events": [
+        ("GET", "/api/sessions/{id}/events", None)
+    ],
     "api/sessions/<uuid:session_id>/shares": [
         ("GET", "/api/sessions/{id}/shares", None)
     ],

@@ -42,7 +42,7 @@ from chat.wire.protocol import (
     events_text,
 )
 from chat.wire.transcript import RunState, apply, digest, epoch_after, fold, view
-from tests.client import _from_view
+from tests.client import from_view
 from tests.rows import GUEST
 
 PAGE = 5  # events read at a time
@@ -324,7 +324,7 @@ class Client:
                 self.snapshots += 1
                 self.refs.append(message["data"].get("ref"))
                 for shown in message["data"]["runs"]:
-                    self.runs[shown["run"]] = _from_view(convert(shown, RunView))
+                    self.runs[shown["run"]] = from_view(convert(shown, RunView))
             case "events":
                 number = message["data"]["run"]
                 run = self.runs.setdefault(number, RunState(number))
