@@ -24,7 +24,7 @@ from chat.auth.tickets import Ticket, invalid_tickets
 from chat.live.feed import Feed
 from chat.live.outbox import Outbox, TooSlowError
 from chat.live.viewer import Viewer
-from chat.log.errors import is_away, is_busy
+from chat.log.errors import is_away, is_busy, note_failure
 from chat.store.database import db
 from chat.wire.protocol import (
     CLOSE_FORBIDDEN,
@@ -137,7 +137,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         except TooManyError:
             await self.hang_up(CLOSE_TOO_MANY)
         except DatabaseError as error:
-            logger.warning("no socket can be opened: %s", error)
+            note_failure("opening a socket", error)
             await self.hang_up(CLOSE_OVERLOADED)
 
     async def websocket_disconnect(self, message: Any) -> None:
@@ -338,7 +338,7 @@ class NowhereConsumer(ChatConsumer):
 
 def _refusal(error: DatabaseError) -> ProtocolError:
     if is_away(error) or is_busy(error):
-        logger.warning("a command failed: %s", error)
+        note_failure("a command", error)
         return AWAY if is_away(error) else BUSY
     logger.error("a command failed", exc_info=error)
     return FAILED

@@ -7,6 +7,8 @@ it must not look like another entry.
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Final, TypeAlias
@@ -47,6 +49,46 @@ class LineFormatter(logging.Formatter):
     def formatStack(self, stack_info: str) -> str:  # noqa: N802
         """As `formatException`."""
         return _indented(stack_info)
+
+
+class Outage:
+    """Something that the site needs and that may be away: told when it goes, and when
+    it is back. From any thread.
+    """
+
+    def __init__(
+        self, logger: logging.Logger, what: str, *, calm_seconds: float = 0.0
+    ) -> None:
+        """`calm_seconds`: so long it must not have failed to be back."""
+        self._logger = logger
+        self._what = what
+        self._calm_seconds = calm_seconds
+        self._lock = threading.Lock()
+        self._began: float | None = None  # monotonic, as the next
+        self._failed = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is away, as far as is known."""
+        return self._began is not None
+
+    def failed(self, error: BaseException) -> None:
+        """It did not answer."""
+        with self._lock:
+            self._failed = time.monotonic()
+            if self._began is None:
+                self._began = self._failed
+                self._logger.warning("%s is away: %r", self._what, error)
+
+    def answered(self) -> None:
+        """It did. Costs nothing where it was not away."""
+        if not self.is_on:
+            return
+        with self._lock:
+            now = time.monotonic()
+            if self._began is not None and now - self._failed >= self._calm_seconds:
+                seconds, self._began = now - self._began, None
+                self._logger.warning("%s is back after %.1f s", self._what, seconds)
 
 
 class WithoutTraceback(logging.Filter):

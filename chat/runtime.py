@@ -12,7 +12,6 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError
 
 from chat import metrics, store
 from chat.agents import registry
@@ -21,6 +20,7 @@ from chat.auth.tickets import Ticket, invalid_tickets
 from chat.live.feeds import Feeds
 from chat.live.hub import Hub
 from chat.live.viewer import State
+from chat.log.errors import is_transient, note_failure
 from chat.log.journal import Journal
 from chat.store.database import db
 from chat.wire.protocol import CLOSE_NOT_SIGNED_IN, CLOSE_OVERLOADED
@@ -196,11 +196,12 @@ class Runtime:
                 wake.clear()
                 try:
                     await check()
-                except DatabaseError as error:
-                    logger.warning("the database is away, will try again: %s", error)
-                except Exception:
+                except Exception as error:
                     # A watch that ends would not be missed until it is needed.
-                    logger.exception("%s failed, will try again", check.__name__)
+                    if is_transient(error):
+                        note_failure(check.__name__, error)
+                    else:
+                        logger.exception("%s failed, will try again", check.__name__)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
                         await wake.wait()

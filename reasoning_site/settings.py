@@ -232,6 +232,8 @@ LOGGING: dict[str, Any] = {
         "django.channels.server": {"level": "INFO" if DEBUG else "WARNING"},
         # A traceback a second while Redis is away; the hub says so, once.
         "channels_redis": {"level": "CRITICAL"},
+        # A line for each connection that cannot be made while PostgreSQL is away.
+        "psycopg.pool": {"level": "ERROR"},
         # These write whole requests, addresses with keys among them.
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},

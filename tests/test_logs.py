@@ -77,3 +77,20 @@ async def test_a_task_says_whom_its_lines_concern(
         "was given up [run=2]",
         "nobody's",
     ]
+
+
+@pytest.mark.parametrize(("calm_seconds", "ends"), [(0.0, True), (3600.0, False)])
+def test_what_is_away_is_told_once_and_when_it_has_been_back_for_a_while(
+    log: tuple[logging.Logger, io.StringIO], calm_seconds: float, *, ends: bool
+) -> None:
+    logger, text = log
+    outage = logs.Outage(logger, "the cellar", calm_seconds=calm_seconds)
+    outage.answered()
+    for _ in range(3):
+        outage.failed(OSError("flooded"))
+    outage.answered()
+    outage.answered()
+    assert outage.is_on is not ends
+    lines = [line.partition("tests.logs ")[2] for line in text.getvalue().splitlines()]
+    told = ["the cellar is away: OSError('flooded')", "the cellar is back after 0.0 s"]
+    assert lines == told[: 1 + ends]

@@ -21,7 +21,7 @@ from chat.live.reads import (
     Result,
 )
 from chat.live.viewer import Viewer
-from chat.log.errors import is_transient
+from chat.log.errors import is_transient, note_failure
 from chat.store import Position, SessionFacts
 from chat.store.database import db
 from chat.wire.protocol import Frame
@@ -87,7 +87,7 @@ class Watched:
                 metrics.ERRORS.labels("database").inc()
                 feed.failed()
                 if is_transient(error):
-                    logger.warning("cannot read the log, will try again: %s", error)
+                    note_failure("reading the log", error)
                 else:
                     logger.exception("session %s cannot be read", feed.session_id)
                     feed.start_over("it failed")

@@ -24,6 +24,7 @@ from msgspec import structs
 
 from chat import metrics
 from chat.live.layer import SiteChannelLayer
+from chat.logs import Outage
 from chat.wire.protocol import Frame
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class Hub:
         self._on_started = on_started
         self._me = uuid4().hex
         self._layer = layer or get_channel_layer()
-        self._is_away = False
+        self._outage = Outage(logger, "the channel layer")
         self._is_closed = False
         self._channel: str | None = None
         self._queue: deque[tuple[int, str, dict[str, Any]]] = deque()  # size, group
@@ -118,7 +119,7 @@ class Hub:
             joined = asyncio.get_running_loop().create_future()
             self._wanted[session_id] = joined
             self._touch(session_id)
-        if not self._is_away:
+        if not self._outage.is_on:
             with suppress(TimeoutError):
                 async with asyncio.timeout(TIMEOUT):
                     await asyncio.shield(joined)
@@ -182,7 +183,7 @@ class Hub:
         """Of the channel layer: `ok`, `away`, or `none` where there is one process."""
         if self._layer is None:
             return "none"
-        return "away" if self._is_away else "ok"
+        return "away" if self._outage.is_on else "ok"
 
     async def close(self) -> None:
         """Send what is queued, within the time limit of one message, and stop."""
@@ -222,7 +223,7 @@ class Hub:
                 try:
                     async with asyncio.timeout(TIMEOUT):
                         heard = await _send(layer, messages)
-                    self._is_there()
+                    self._outage.answered()
                     self._note_watched(messages, heard)
                     metrics.FANOUT.labels("sent").inc(sum(heard))
                 except Exception as error:  # noqa: BLE001  (each layer has its own)
@@ -345,20 +346,13 @@ class Hub:
             try:
                 async with asyncio.timeout(TIMEOUT):
                     await layer.send(self._channel, self._message({"beat": True}))
-                self._is_there()
+                self._outage.answered()
             except Exception as error:  # noqa: BLE001  (each layer has its own)
                 self._is_not_there(error)
 
-    def _is_there(self) -> None:
-        if self._is_away:
-            self._is_away = False
-            logger.warning("the channel layer is back")
-
     def _is_not_there(self, error: Exception) -> None:
         metrics.ERRORS.labels("layer").inc()
-        if not self._is_away:
-            self._is_away = True
-            logger.warning("the channel layer is away, viewers here lag: %r", error)
+        self._outage.failed(error)
 
 
 async def _send(

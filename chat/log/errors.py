@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from django.db import DatabaseError, InterfaceError, OperationalError
+
+from chat.logs import Outage
+
+logger = logging.getLogger(__name__)
+
+# Some connections fail later than others.
+_outage: Final = Outage(logger, "the database", calm_seconds=1.0)
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONFLICTS: Final = frozenset({"40001", "40P01"})  # serialisation failure, deadlock
@@ -59,6 +67,22 @@ def is_away(error: BaseException) -> bool:
 def is_transient(error: BaseException) -> bool:
     """Whether the same can succeed later, as it is."""
     return is_away(error) or is_busy(error)
+
+
+def note_failure(what: str, error: BaseException) -> None:
+    """Log that `what` has failed for a reason that passes.
+
+    That the database is away is said once, whoever notices.
+    """
+    if is_away(error):
+        _outage.failed(error)
+    else:
+        logger.warning("%s failed for now: %s", what, error)
+
+
+def answered() -> None:
+    """The database has answered."""
+    _outage.answered()
 
 
 def _code(error: BaseException) -> str:

@@ -30,7 +30,7 @@ from chat.log.batches import (
     make_batch,
     since,
 )
-from chat.log.errors import is_busy, is_transient
+from chat.log.errors import answered, is_busy, is_transient, note_failure
 from chat.models import Run, Step
 from chat.threads import DaemonExecutor
 from chat.wire.protocol import Event, Frame, StepDelta, Usage
@@ -337,10 +337,10 @@ class Journal:
                 metrics.ERRORS.labels("database").inc()
                 delay = RETRY_DELAYS[min(failures, len(RETRY_DELAYS) - 1)]
                 failures += 1
-                if failures in (1, 10, 100):
-                    logger.warning("the database is away, trying again: %s", error)
+                note_failure("a flush", error)
                 await asyncio.sleep(delay)
                 continue
+            answered()
             metrics.FLUSH_SECONDS.observe(time.monotonic() - begun)
             self._note_outage(time.monotonic() - started)
             return outcome

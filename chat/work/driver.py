@@ -20,7 +20,7 @@ from chat.agents.base import (
     SinkAgent,
 )
 from chat.agents.stream import play_into
-from chat.log.errors import is_transient
+from chat.log.errors import is_transient, note_failure
 from chat.log.journal import Journal, RunLog, RunLostError
 from chat.log.recorder import Recorder
 from chat.store import Claimed, Memory
@@ -183,7 +183,7 @@ class Driver:
             except (DatabaseError, InterfaceError) as error:
                 if not is_transient(error):
                     raise
-                logger.warning("the database is away, trying again: %s", error)
+                note_failure("reading what the agent remembers", error)
                 await asyncio.sleep(RETRY_DELAY)
         return memory
 

@@ -38,6 +38,7 @@ from django.db import (
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from chat.log.errors import answered, note_failure
 from chat.store import processes
 from chat.store.database import urgent
 from chat.store.processes import DeclaredDeadError, Neighbour
@@ -147,8 +148,10 @@ class Lease:
         async def drop() -> None:
             try:
                 await urgent(processes.drop_lock, process_id)
-            except (DatabaseError, DeclaredDeadError) as error:
-                logger.warning("could not say that the lock is lost: %r", error)
+            except DeclaredDeadError:
+                logger.info("that the lock is lost need not be said any more")
+            except DatabaseError as error:
+                note_failure("saying that the lock is lost", error)
 
         task = self._loop.create_task(drop())
         self._background.add(task)
@@ -187,12 +190,14 @@ class Lease:
             self._hold.release()
             return 0
         except (DatabaseError, OSError) as error:
-            self._failed(error)
+            note_failure("keeping the lease", error)
+            self._failed()
             return RECONNECT_SECONDS
         now = time.monotonic()
         if now - self._started > SLOW_SECONDS:
             self._troubled = now
         self._failures = 0
+        answered()
         due = self._next_beat - now
         return min(due, LOOK_SECONDS) if due > 0 else LOOK_SECONDS
 
@@ -211,14 +216,13 @@ class Lease:
             try:
                 postgres.consume_input()
             except psycopg.OperationalError as error:
-                self._failed(error)
+                logger.info("the lease's connection has ended: %s", error)
+                self._failed()
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self) -> None:
         """Connect anew. If that fails too, have others go by the heartbeat."""
         now = self._troubled = time.monotonic()
         self._failures += 1
-        if self._failures == 1:
-            logger.warning("the lease's connection has failed: %s", error)
         if self.process_id is None:
             self._hold.release()
         connection.close()

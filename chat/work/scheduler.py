@@ -18,6 +18,7 @@ from chat import metrics, store
 from chat.agents import registry
 from chat.auth.limits import guests_share
 from chat.live.hub import Hub
+from chat.log.errors import note_failure
 from chat.log.journal import Journal
 from chat.store import Abandoned, Claimant, Claimed, processes
 from chat.store.database import urgent
@@ -207,7 +208,7 @@ class Scheduler:
         try:
             return await self._claim(partial(store.start_next, session_id))
         except DatabaseError as error:
-            logger.warning("could not start the next run, will try again: %s", error)
+            note_failure("starting the next run", error)
             return False
 
     async def _start_called(self, session_id: UUID) -> None:
@@ -249,7 +250,7 @@ class Scheduler:
             try:
                 await urgent(processes.disown, process_id, forgotten)
             except DatabaseError as error:  # the next heartbeat finds them again
-                logger.warning("could not disown runs %s: %s", list(forgotten), error)
+                note_failure(f"disowning runs {list(forgotten)}", error)
             else:
                 logger.warning("runs %s were not driven by anybody", list(forgotten))
 
@@ -279,7 +280,7 @@ class Scheduler:
             look = partial(store.has_queued, session_id)
             queued = await self._journal.between_flushes(look)
         except DatabaseError as error:
-            logger.warning("could not look for the next run: %s", error)
+            note_failure("looking for the next run", error)
             return  # `recover` finds it
         if queued:
             await self._start_next(session_id)
@@ -288,7 +289,7 @@ class Scheduler:
         try:
             self.give_up(list(await urgent(store.lost, epochs)))
         except DatabaseError as error:  # then the next flush or heartbeat finds out
-            logger.warning("could not look at runs %s: %s", list(epochs), error)
+            note_failure(f"looking at runs {list(epochs)}", error)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, object]) -> None:
         self._keep(asyncio.create_task(coroutine))
