@@ -9,9 +9,10 @@ from uuid import UUID
 
 import msgspec
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from chat import runtime, store
+from chat import exports, runtime, store
 from chat.access import Identity, NotAllowedError, NotYoursError, Share
 from chat.auth import visitors
 from chat.models import Session
@@ -136,6 +137,26 @@ def share(
         return _error(404, "not_found", "There is nobody of that name to share with.")
     runtime.call_soon(lambda running: running.changed_hands.set())
     return HttpResponse(status=204)
+
+
+@require_GET
+@for_somebody
+def export(request: HttpRequest, who: Identity, session_id: UUID) -> HttpResponse:
+    """The session as a file to keep. Query: `as`, `markdown` or `json` (the log)."""
+    chosen = exports.FORMATS.get(request.GET.get("as", ""))
+    if chosen is None:
+        return _error(400, "bad_message", "Export as markdown or as json.")
+    ending, content_type, write = chosen
+    try:
+        log = store.session_log(session_id, who)
+    except store.TooLongError:
+        return _error(413, "too_large", "This chat is too long to be exported.")
+    name = exports.file_name(log.facts.title, ending)
+    response = HttpResponse(write(log), content_type=content_type)
+    response["Content-Disposition"] = (
+        content_disposition_header(as_attachment=True, filename=name) or ""
+    )
+    return response
 
 
 def session_json(session: Session) -> dict[str, Any]:

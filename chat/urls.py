@@ -22,6 +22,7 @@ urlpatterns = [
         events.session_events,
         name="session_events",
     ),
+    path("api/sessions/<uuid:session_id>/export", api.export, name="export"),
     path("api/sessions/<uuid:session_id>/restore", api.restore, name="restore"),
     path("api/sessions/<uuid:session_id>/shares", api.shares, name="shares"),
     path("api/sessions/<uuid:session_id>/shares/<str:name>", api.share, name="share"),

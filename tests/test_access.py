@@ -47,6 +47,9 @@ ROUTES: Final[dict[str, list[Row]]] = {
     "api/sessions/<uuid:session_id>/events": [
         ("GET", "/api/sessions/{id}/events", None)
     ],
+    "api/sessions/<uuid:session_id>/export": [
+        ("GET", "/api/sessions/{id}/export?as=json", None)
+    ],
     "api/sessions/<uuid:session_id>/shares": [
         ("GET", "/api/sessions/{id}/shares", None)
     ],

@@ -182,6 +182,7 @@ TESTED_WITH = {
     "metrics.py": "test_health.py",
     "routing.py": "test_consumers.py",
     "signals.py": "browser/test_sign_in.py",
+    "store/exporting.py": "test_exports.py",
     "store/guests.py": "auth/test_visitors.py",
     "store/load.py": "test_roles.py",
     "store/shares.py": "test_access.py",

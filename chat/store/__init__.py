@@ -30,6 +30,7 @@ from chat.store.events import (
     read_pace,
 )
 from chat.store.exchanges import Memory, recall
+from chat.store.exporting import SessionLog, TooLongError, session_log
 from chat.store.guests import adopt, former_guests, retire_guest
 from chat.store.load import Load, load
 from chat.store.processes import Abandoned, abandoned
@@ -92,10 +93,12 @@ __all__ = [
     "RunRows",
     "SessionChange",
     "SessionFacts",
+    "SessionLog",
     "SessionPage",
     "Shared",
     "Standing",
     "Stopped",
+    "TooLongError",
     "abandoned",
     "adopt",
     "ask",
@@ -126,6 +129,7 @@ __all__ = [
     "run_rows",
     "run_views",
     "session_data",
+    "session_log",
     "sessions_of",
     "share",
     "shares_of",

@@ -93,14 +93,31 @@ def test_an_archived_chat_is_in_the_archive(two: Chat) -> None:
     two.assert_clean()
 
 
+def test_a_chat_is_exported_from_its_menu(two: Chat) -> None:
+    """As a file, and the page stays where it is."""
+    page = two.page
+    row = page.locator(".chat", has_text="second")
+    address = page.url
+    row.hover()
+    row.locator("summary").click()
+    with page.expect_download() as started:
+        row.get_by_role("link", name="Export as Markdown").click()
+    assert started.value.suggested_filename.endswith(".md")
+    assert "## Question 1\n\n> " in started.value.path().read_text("utf-8")
+    expect(row.locator("summary")).to_be_focused()
+    assert page.url == address
+    two.assert_clean()
+
+
 def test_a_deletion_is_undone_by_keyboard(two: Chat) -> None:
     """The row is gone, so the keyboard goes to Undo."""
     page = two.page
     row = page.locator(".chat", has_text="second")
     row.locator("summary").focus()
     page.keyboard.press("Enter")
-    for _ in range(4):
+    for _ in range(6):
         page.keyboard.press("Tab")
+    expect(row.get_by_role("button", name="Delete")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Undo")).to_be_focused()
     page.keyboard.press("Enter")
@@ -133,7 +150,7 @@ def test_the_list_says_what_goes_on_elsewhere(two: Chat, model: ModelServer) -> 
     model.release("elsewhere")
     expect(dot).to_have_attribute("data-state", "new", timeout=30_000)
     expect(row).to_contain_text("finished since you looked")
-    row.locator("a").click()
+    row.locator(":scope > a").click()
     two.live()
     expect(dot).to_have_attribute("data-state", "idle")
     two.assert_clean()

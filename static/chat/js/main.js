@@ -113,6 +113,7 @@ const sessions = new SessionsPanel(byId("sessions"), {
   requestPaint,
   sessionId,
   chatUrl: config.urls.chat,
+  sessionsUrl: config.urls.sessions,
   now: clock.now,
 });
 

@@ -17,6 +17,7 @@ import { SessionRowView } from "../sessions/row.js";
  * @property {(panel: SessionsPanel) => void} requestPaint
  * @property {string} sessionId the one that is open
  * @property {string} chatUrl
+ * @property {string} sessionsUrl
  * @property {() => number} now
  */
 

@@ -73,6 +73,8 @@ export class SessionRowView {
       menuItem("Rename", "icon-pencil", "rename"),
       this.#pin,
       this.#archive,
+      this.#exportAs("markdown", "Export as Markdown"),
+      this.#exportAs("json", "Export as JSON"),
       h("hr"),
       menuItem("Delete", "icon-trash-2", "delete", { class: "is-danger" }),
     ];
@@ -95,6 +97,18 @@ export class SessionRowView {
       this.#close();
     });
     return menu;
+  }
+
+  /**
+   * @param {string} format
+   * @param {string} label
+   */
+  #exportAs(format, label) {
+    const address = `${this.#needs.sessionsUrl}/${this.#row.session_id}/export`;
+    const link = { href: `${address}?as=${format}`, download: "" };
+    const item = h("a", link, icon("icon-download"), label);
+    item.addEventListener("click", () => this.#close());
+    return item;
   }
 
   /** @returns {Record<string, () => void>} */

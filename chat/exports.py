@@ -1,0 +1,115 @@
+"""A chat as a file: Markdown for people, JSON (the log) for programs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from msgspec import json, to_builtins
+
+from chat.store import SessionLog
+from chat.wire.protocol import RunView, StepView
+from chat.wire.transcript import fold, view
+
+FORMAT: Final = "reasoning-site-chat"
+VERSION: Final = 1
+MAX_NAME: Final = 80  # characters of a file's name
+
+_FENCE: Final = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
+_LINE_END: Final = re.compile(r"\r\n?|\n")
+_BACKTICKS: Final = re.compile(r"`+")
+_HEADINGS: Final = {"thought": "Thought", "error": "Error", "final_answer": "Answer"}
+
+
+def as_json(log: SessionLog) -> bytes:
+    """{format, version, session: {title, agent_name}, runs: [{run, events}]}."""
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "session": {"title": log.facts.title, "agent_name": log.facts.agent_name},
+        "runs": [
+            {"run": number, "events": to_builtins(events)}
+            for number, events in log.runs.items()
+        ],
+    }
+    return json.format(json.encode(content), indent=1) + b"\n"
+
+
+def as_markdown(log: SessionLog) -> bytes:
+    """Questions and steps are quoted or fenced, so that none passes for another."""
+    parts = [f"# {_one_line(log.facts.title) or 'Untitled'}"]
+    for number, events in log.runs.items():
+        parts += _run(view(fold(number, events)))
+    return ("\n\n".join(parts) + "\n").encode()
+
+
+FORMATS: Final[Mapping[str, tuple[str, str, Callable[[SessionLog], bytes]]]] = {
+    "markdown": ("md", "text/markdown; charset=utf-8", as_markdown),
+    "json": ("json", "application/json", as_json),
+}
+
+
+def file_name(title: str, ending: str) -> str:
+    """A name that any file system takes; of the title, letters, digits and dashes."""
+    words = re.findall(r"\w+", title)
+    return f"{'-'.join(words)[:MAX_NAME].strip('-_') or 'chat'}.{ending}"
+
+
+def _run(run: RunView) -> Iterator[str]:
+    yield f"## Question {run.run}"
+    yield _quoted(run.prompt)
+    for step in run.steps:
+        yield from _step(run, step)
+    if run.status != "finished":
+        yield "*Not finished.*"
+    elif run.reason != "answered":
+        yield f"*Ended: {str(run.reason).replace('_', ' ')}.*"
+
+
+def _step(run: RunView, step: StepView) -> Iterator[str]:
+    by = _one_line(str(step.agent or run.agent_name))
+    match step.type:
+        case "final_answer":
+            yield f"### {_HEADINGS[step.type]} by {by}"
+            yield _closed(step.content)
+        case "tool_use" | "tool_result":
+            kind = "Call of" if step.type == "tool_use" else "Result of"
+            yield f"### {kind} {_one_line(str(step.tool_name or 'a tool'))}"
+            yield _fenced(step.content)
+        case _:
+            yield f"### {_HEADINGS[step.type]}"
+            yield _quoted(step.content)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {line}".rstrip() for line in _LINE_END.split(text))
+
+
+def _fenced(text: str) -> str:
+    """A block of code, whatever is in it."""
+    longest = max(map(len, _BACKTICKS.findall(text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"
+
+
+def _closed(text: str) -> str:
+    """The text, with an end to a block of code that was left open.
+
+    What comes after it in the file would be code as well.
+    """
+    fence = ""
+    for line in _LINE_END.split(text):
+        found = _FENCE.fullmatch(line)
+        if not found:
+            continue
+        marks, rest = found.groups()
+        if not fence:
+            fence = marks
+        elif marks.startswith(fence) and not rest.strip():
+            fence = ""
+    return f"{text}\n{fence}" if fence else text
