@@ -3,8 +3,10 @@
 The page is written as some 60 ES modules and a handful of style sheets. Each would be a
 request, and `make run` speaks HTTP/1.1: six at a time. To have fewer, people would have
 to install a bundler and to run it; so this is a linker of a hundred lines: each module
-becomes a function that is called once, after those that it imports. With DEBUG nothing
-of this happens, and the browser gets the files as they were written.
+becomes a function that is called once, after those that it imports. What is imported
+when it is needed, by `import("…")`, comes in a second file, which is given what it
+shares with the first. With DEBUG nothing of this happens, and the browser gets the
+files as they were written.
 
 It need not know much of JavaScript, since the linter holds our modules to one form:
 imports and exports begin a line, nothing is exported by default, no module imports
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 SCRIPT: Final = "chat/js/bundle.js"
+LATE: Final = "chat/js/late.js"
 MAIN: Final = "chat/js/main.js"
 STYLE: Final = "chat/css/bundle.css"
 STYLES: Final = tuple(
@@ -74,12 +77,19 @@ class Bundle:
     """The modules that one entry needs, and those of others that they import."""
 
     read: Read
+    first: Bundle | None = None  # what is there already when this one is needed
     modules: dict[str, str] = field(default_factory=dict)  # name → its function
     vendor: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)  # what is imported when needed
+    shared: list[str] = field(default_factory=list)  # of the first one's modules
     _open: list[str] = field(default_factory=list)
 
     def add(self, name: str) -> None:
         """Take a module in, after all that it imports."""
+        if self.first and name in [*self.first.modules, *self.first.vendor]:
+            if name not in self.shared:
+                self.shared.append(name)
+            return
         if name in self.modules or name in self.vendor:
             return
         if name.startswith(VENDOR):
@@ -135,27 +145,64 @@ class Bundle:
         return _variable(target)
 
     def _dynamic(self, name: str, path: str) -> str:
-        """Somebody else's module, which is fetched when it is needed."""
+        """A module that is fetched when it is needed."""
         target = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
-        if not target.startswith(VENDOR):
-            raise BundleError(f"{name} imports {target} late: it would be there twice.")
-        return f'import("{_relative(target)}")'
+        if target.startswith(VENDOR):
+            return f'import("{_relative(target)}")'
+        if self.first:
+            raise BundleError(f"{name} comes late itself, and so does {target}.")
+        if target not in self.late:
+            self.late.append(target)
+        return f"_late().then((late) => late.{_variable(target)})"
 
     def text(self) -> str:
         """One module that does what the entry does."""
         return "".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
+        yield from self._imports()
+        if self.late:
+            # A declaration, so that it is there from the first line on.
+            given = ", ".join(map(_variable, late(self).shared))
+            link = (
+                f'import("{_relative(LATE)}").then(({{ link }}) => link({{ {given} }}))'
+            )
+            yield f"function _late() {{\nreturn {link};\n}}\n"
+        yield from self._functions()
+
+    def late_text(self) -> str:
+        """What comes late: a module whose `link` makes its modules, once."""
+        return "".join(late(self)._late_lines(self.late))  # noqa: SLF001  (one of us)
+
+    def _late_lines(self, entries: list[str]) -> Iterator[str]:
+        yield from self._imports()
+        given = ", ".join(map(_variable, self.shared))
+        yield f"let made;\nexport function link({{ {given} }}) {{\n"
+        yield "if (made) return made;\n"
+        yield from self._functions()
+        yield f"made = {{ {', '.join(map(_variable, entries))} }};\nreturn made;\n}}\n"
+
+    def _imports(self) -> Iterator[str]:
         for name in self.vendor:
             yield f'import * as {_variable(name)} from "{_relative(name)}";\n'
+
+    def _functions(self) -> Iterator[str]:
         for name, body in self.modules.items():
             yield f"const {_variable(name)} = (() => {{\n{body}}})();\n"
 
 
 def script(read: Read) -> Bundle:
-    """The page's modules as one."""
+    """The page's modules as one, but for those that come late."""
     bundle = Bundle(read)
     bundle.add(MAIN)
+    return bundle
+
+
+def late(first: Bundle) -> Bundle:
+    """The modules that come when they are needed, without those of the first bundle."""
+    bundle = Bundle(first.read, first)
+    for name in first.late:
+        bundle.add(name)
     return bundle
 
 

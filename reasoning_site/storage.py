@@ -33,8 +33,10 @@ class BundlingStorage(CompressedManifestStaticFilesStorage):  # type: ignore[mis
         self, paths: dict[str, Any], *args: Any, **options: Any
     ) -> Iterator[Any]:
         """Add the bundles to what was collected, then as ever."""
+        script = bundle.script(bundle.source)
         made = {
-            bundle.SCRIPT: bundle.script(bundle.source).text(),
+            bundle.SCRIPT: script.text(),
+            bundle.LATE: script.late_text(),
             bundle.STYLE: bundle.style(bundle.source),
         }
         for name, text in made.items():

@@ -79,12 +79,47 @@ def test_a_module_that_many_import_runs_once(tmp_path: Path) -> None:
         "export let a = 1;\n",
         "await 1;\n",
         'import { b } from "./main.js";\nexport const b = 1;\n',
-        'const a = () => import("./late.js");\n',
     ],
 )
 def test_what_it_does_not_know_it_refuses(text: str) -> None:
     with pytest.raises(bundle.BundleError):
-        linked(main=text, late="export const a = 1;\n")
+        linked(main=text)
+
+
+def test_what_is_needed_later_comes_later_and_shares_what_is_there(
+    tmp_path: Path,
+) -> None:
+    """Once, however often it is asked for."""
+    files = {
+        "chat/js/main.js": 'import { count } from "./count.js";\ncount();\n'
+        'const load = () => import("./view/panel.js");\n'
+        "for (const panel of [load(), load()])\n"
+        "  panel.then(({ open }) => console.log(open()));\n",
+        "chat/js/count.js": "let n = 0;\nexport function count() {\n  n += 1;\n"
+        "  return n;\n}\n",
+        "chat/js/view/panel.js": 'import { count } from "../count.js";\n'
+        'import { own } from "./own.js";\n'
+        "const at = count();\n"
+        "export function open() {\n  return `${own} ${at}`;\n}\n",
+        "chat/js/view/own.js": 'export const own = "mine";\n',
+    }
+    made = bundle.script(files.__getitem__)
+    assert list(made.modules) == ["chat/js/count.js", "chat/js/main.js"]
+    assert "mine" not in made.text()
+    late = made.late_text()
+    assert "n += 1" not in late
+    (tmp_path / "package.json").write_text('{"type": "module"}', "utf-8")
+    (tmp_path / "late.js").write_text(late, "utf-8")
+    assert ran(tmp_path, made.text()).splitlines() == ["mine 2", "mine 2"]
+
+
+def test_what_comes_late_brings_nothing_that_comes_later_still() -> None:
+    files = {
+        "chat/js/main.js": 'const load = () => import("./a.js");\n',
+        "chat/js/a.js": 'export const load = () => import("./b.js");\n',
+    }
+    with pytest.raises(bundle.BundleError):
+        bundle.script(files.__getitem__).late_text()
 
 
 def test_others_modules_stay_files_of_their_own() -> None:
