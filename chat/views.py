@@ -113,7 +113,11 @@ def _page(request: HttpRequest, session_id: UUID) -> HttpResponse:
     }
     who = visitors.remember(request, who)
     config = _config(request, session_id, session, who)
-    context = {"config": config, "snapshot": snapshot}
+    context = {
+        "config": config,
+        "snapshot": snapshot,
+        "words": registry.page_config(),
+    }
     return render(request, "chat/page.html", context)
 
 

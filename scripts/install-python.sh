@@ -37,3 +37,11 @@ esac
 # Everything is pinned, so there is nothing for pip to resolve.
 "$venv/bin/python" -m pip install --disable-pip-version-check --no-deps "$@" ||
     stop "pip could not install the packages; its last lines above say why. If a download was cut off, run the same command again: what has arrived is kept. Behind a mirror, set PIP_INDEX_URL."
+
+# Programs of people's own say `from reasoning_site import serve`, wherever they lie.
+"$venv/bin/python" - "$PWD" <<'END'
+import sys, sysconfig
+from pathlib import Path
+
+Path(sysconfig.get_path("purelib"), "reasoning-site.pth").write_text(sys.argv[1] + "\n")
+END

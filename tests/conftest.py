@@ -86,10 +86,11 @@ def database_url(request: pytest.FixtureRequest, databases: Databases) -> str:
 
 @pytest.fixture(scope="session")
 def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The static files, collected as `make serve` does."""
+    """The static files, collected as `make serve` does, and not again by a start."""
     folder = tmp_path_factory.mktemp("static")
     site = Site(folder, STATIC_ROOT=folder / "collected")
-    site.manage("collectstatic", "--no-input", "--verbosity", "0")
+    collect = "from reasoning_site.storage import collect_static_files as collect"
+    site.manage("shell", "--verbosity", "0", "-c", f"{collect}; collect()")
     return folder / "collected"
 
 

@@ -419,7 +419,8 @@ class Site(Server):
 
     def environment(self) -> dict[str, str]:
         """The developer's variables but for the site's settings, and these."""
-        inherited = {k: v for k, v in os.environ.items() if k not in SETTINGS}
+        derived = {*SETTINGS, "QWEN_AGENT_DEFAULT_WORKSPACE"}
+        inherited = {k: v for k, v in os.environ.items() if k not in derived}
         programs = Path(sys.executable).parent
         return {
             **inherited,

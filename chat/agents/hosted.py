@@ -11,7 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from msgspec import Struct, structs
+
 from chat.agents.base import BaseAgent
+from chat.agents.chatbot_config import ChatbotConfig, read_config
 from chat.agents.plain import PlainAgent
 from chat.agents.qwen import hosting as qwen
 from chat.agents.qwen.hosting import Hosting
@@ -24,11 +27,19 @@ class AgentsError(Exception):
     """The file or module has no agents that can be used; says what is the matter."""
 
 
-def load(source: str, hosting: Hosting) -> list[BaseAgent]:
+class Own(Struct, frozen=True):
+    """Agents of one's own, and what the page says around them."""
+
+    agents: list[BaseAgent]
+    config: ChatbotConfig = ChatbotConfig()
+
+
+def load(source: str, hosting: Hosting) -> Own:
     """The agents of `source`, a path that ends in `.py` or a dotted module.
 
     They are the list `agents` there, or else all its public functions that yield and
-    agents of Qwen-Agent, in the order they stand there. Raises AgentsError.
+    agents of Qwen-Agent, in the order they stand there. A dictionary `chatbot_config`
+    there is as for Qwen-Agent's WebUI. Raises AgentsError.
     """
     if _mentions_qwen_agent(source):
         qwen.install(hosting)
@@ -37,15 +48,25 @@ def load(source: str, hosting: Hosting) -> list[BaseAgent]:
         qwen.install(hosting)
     named = getattr(module, "agents", None)
     found = _functions(module) if named is None else named
+    return gather(found, getattr(module, "chatbot_config", None), source, hosting)
+
+
+def gather(found: Any, config: Any, source: str, hosting: Hosting) -> Own:
+    """These agents, from `source`, as the site runs them. Raises AgentsError."""
     if not isinstance(found, Iterable):
         raise AgentsError(f"{source}: `agents` is not a list.")
+    try:
+        words = read_config(config or {})
+    except (AttributeError, ValueError) as error:
+        raise AgentsError(f"{source}: chatbot_config: {error}.") from error
+    hosting = structs.replace(hosting, user_name=words.user_name)
     agents = [_agent(each, source, hosting) for each in found]
     if not agents:
         raise AgentsError(f"{source} has no agents: no function that yields is in it.")
     names = [agent.name for agent in agents]
     if twice := {name for name in names if names.count(name) > 1}:
         raise AgentsError(f"{source} has two agents of the name {min(twice)}.")
-    return agents
+    return Own(agents, words)
 
 
 def _mentions_qwen_agent(source: str) -> bool:

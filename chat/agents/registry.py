@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from chat.agents.base import BaseAgent
 from chat.agents.builtin.model import (
@@ -19,7 +20,8 @@ from chat.agents.builtin.model import (
     BuiltinModel,
     ModelProcess,
 )
-from chat.agents.hosted import AgentsError, load
+from chat.agents.chatbot_config import ChatbotConfig
+from chat.agents.hosted import AgentsError, Own, gather, load
 from chat.agents.model.client import ChatModel, ChatServer, ServerConfig
 from chat.agents.qwen import QwenAgent, hosting, library_tool_names
 from chat.agents.qwen.hosting import Hosting
@@ -44,6 +46,28 @@ DESCRIPTIONS: Final = {
 }
 
 
+# What the page offers to ask the site's own two.
+OWN_CONFIG: Final = ChatbotConfig(
+    suggestions=(
+        "Why is the sky blue? Explain it to a child.",
+        "What is 15% of 340?",
+        "What time is it in Tokyo?",
+    )
+)
+
+
+class Given(Struct, frozen=True):
+    """Agents that a program has given, in place of those of a file.
+
+    `mentions`: a message that names one with @ is for that one.
+    """
+
+    agents: list[Any]
+    config: Mapping[str, Any] = {}
+    run_options: Mapping[str, Any] = {}
+    mentions: bool = False
+
+
 class AgentInfo(Struct, frozen=True):
     """An agent to choose."""
 
@@ -60,7 +84,7 @@ class ModelInfo(Struct, frozen=True):
 
 def describe() -> list[AgentInfo]:
     """The agents that can be chosen, the default one first."""
-    own = _own()
+    own = _by_name()
     return [
         AgentInfo(name, own[name].description if name in own else DESCRIPTIONS[name])
         for name in names()
@@ -73,7 +97,7 @@ def names() -> list[str]:
     Those of `AGENTS` stand in place of the site's two.
     """
     scripted = ["scripted"] if settings.SCRIPTED_AGENT else []
-    return [*(_own() or ("researcher", "assistant")), *scripted]
+    return [*(_by_name() or ("researcher", "assistant")), *scripted]
 
 
 def default() -> str:
@@ -93,8 +117,37 @@ def is_repeatable(tool_name: str) -> bool:
     return any(create(name).is_repeatable(tool_name) for name in names())
 
 
-def model_info() -> ModelInfo:
-    """The model that answers."""
+def page_config() -> ChatbotConfig:
+    """What the page says around the agents."""
+    own = _own()
+    return OWN_CONFIG if own is None else own.config
+
+
+def mentioned(message: str) -> str | None:
+    """Whom the message names with @, where that is how agents are chosen."""
+    if _given is None or not _given.mentions:
+        return None
+    found = re.findall(r"@(\w+)\b", message)
+    return next((name for name in found if name in names()), None)
+
+
+def listen() -> None:
+    """Listen to Qwen-Agent's classes before agents are made. Imports the library."""
+    hosting.install(_hosting())
+
+
+def give(agents: Given) -> None:
+    """Have these agents stand in place of all others. Raises AgentsError."""
+    global _given  # noqa: PLW0603 - one site in a process
+    _given = agents
+    forget()
+    _own()
+
+
+def model_info() -> ModelInfo | None:
+    """The model that answers; None where each agent has its own."""
+    if _own() is not None:
+        return None
     if settings.LLM_BASE_URL:
         return ModelInfo(settings.LLM_MODEL, builtin=False)
     path = settings.BUILTIN_MODEL_PATH
@@ -123,7 +176,7 @@ async def shutdown() -> None:
 
 def forget() -> None:
     """Read the settings anew on the next use."""
-    for cached in (_agent, _model, _own, _tools):
+    for cached in (_agent, _model, _own, _by_name, _tools):
         cached.cache_clear()
 
 
@@ -147,26 +200,43 @@ def problems() -> Iterator[str]:
                 yield f"LIBRARY_TOOLS: there is no {name!r}. There are: {there}."
 
 
+_given: Given | None = None
+
+
 @cache
-def _own() -> dict[str, BaseAgent]:
-    """The agents of `AGENTS` by name."""
-    if not settings.AGENTS:
-        return {}
+def _own() -> Own | None:
+    """The agents that were given, or those of `AGENTS`."""
+    if _given is None and not settings.AGENTS:
+        return None
+    config = _hosting()
+    if _given is None:
+        return load(settings.AGENTS, config)
+    config = structs.replace(config, run_options=dict(_given.run_options))
+    hosting.install(config)
+    return gather(_given.agents, _given.config, "serve", config)
+
+
+def _hosting() -> Hosting:
     threads, tool_threads = _threads(settings.MAX_RUNS)
-    config = Hosting(
+    return Hosting(
         threads,
         tool_threads,
         settings.TOOL_TIMEOUT,
         settings.LLM_FIRST_CHUNK_TIMEOUT,
         settings.LLM_CHUNK_TIMEOUT,
     )
-    return {agent.name: agent for agent in load(settings.AGENTS, config)}
+
+
+@cache
+def _by_name() -> dict[str, BaseAgent]:
+    own = _own()
+    return {} if own is None else {agent.name: agent for agent in own.agents}
 
 
 @cache
 def _agent(name: str) -> BaseAgent:
-    if name in _own():
-        return _own()[name]
+    if name in _by_name():
+        return _by_name()[name]
     if name == "scripted":
         script = read_script(Path(settings.SCRIPTED_AGENT))
         return ScriptedAgent(name, DESCRIPTIONS[name], script)

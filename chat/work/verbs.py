@@ -36,19 +36,20 @@ class Verbs:
         Raises ProtocolError, NotYoursError, NotAllowedError.
         """
         _check_agent(chat.agent_name)
+        agent_name = registry.mentioned(chat.message) or chat.agent_name
         ask = partial(
             store.ask,
             session_id,
             who,
             prompt=chat.message,
-            agent_name=chat.agent_name,
+            agent_name=agent_name,
             enable_reasoning=chat.enable_reasoning,
             client_id=chat.client_id,
             max_queued=settings.MAX_QUEUED_RUNS,
             address=_address_limit(address_key),
         )
         return await self._scheduler.to_the_end(
-            self._begin(session_id, ask, who, chat.agent_name or registry.default())
+            self._begin(session_id, ask, who, agent_name or registry.default())
         )
 
     async def retry(

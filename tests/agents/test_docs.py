@@ -22,7 +22,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 async def test_an_example_of_the_page_answers(example: str, tmp_path: Path) -> None:
     file = tmp_path / "agents.py"
     file.write_text(example)
-    for agent in load(str(file), HOSTING):
+    for agent in load(str(file), HOSTING).agents:
         told = await listen(agent.run_with_reasoning_stream("Hi", []))
         assert told.answer
         assert agent.description

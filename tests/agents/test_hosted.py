@@ -42,7 +42,7 @@ def write(folder: Path, text: str) -> str:
 
 
 def test_functions_that_yield_are_agents_in_their_order(tmp_path: Path) -> None:
-    agents = load(write(tmp_path, ONE), HOSTING)
+    agents = load(write(tmp_path, ONE), HOSTING).agents
     assert [(each.name, each.description) for each in agents] == [
         ("weather", "Knows whether it rains."),
         ("slow", ""),
@@ -50,7 +50,7 @@ def test_functions_that_yield_are_agents_in_their_order(tmp_path: Path) -> None:
 
 
 def test_a_list_named_agents_says_which_there_are(tmp_path: Path) -> None:
-    agents = load(write(tmp_path, ONE + "agents = [slow, no_agent]"), HOSTING)
+    agents = load(write(tmp_path, ONE + "agents = [slow, no_agent]"), HOSTING).agents
     assert [each.name for each in agents] == ["slow", "no_agent"]
 
 
@@ -61,8 +61,8 @@ def test_a_module_can_be_named_and_a_file_can_import_its_neighbours(
     (tmp_path / "words_of_mine.py").write_text("HELLO = 'hello'")
     text = "from words_of_mine import HELLO\ndef a(prompt, history): yield HELLO"
     (tmp_path / "agents_of_mine.py").write_text(text)
-    assert load("agents_of_mine", HOSTING)[0].name == "a"
-    assert load(write(tmp_path, text), HOSTING)[0].name == "a"
+    assert load("agents_of_mine", HOSTING).agents[0].name == "a"
+    assert load(write(tmp_path, text), HOSTING).agents[0].name == "a"
 
 
 @pytest.mark.parametrize(

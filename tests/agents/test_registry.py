@@ -77,11 +77,12 @@ def test_an_unknown_agent_is_a_key_error() -> None:
 
 def test_the_model_is_named(settings: Settings) -> None:
     settings.LLM_BASE_URL = ""
-    assert registry.model_info().builtin
+    assert registry.model_info() == registry.ModelInfo(
+        "SmolLM2-135M-Instruct", builtin=True
+    )
     settings.LLM_BASE_URL = "http://127.0.0.1:1/v1"
     settings.LLM_MODEL = "qwen3"
-    info = registry.model_info()
-    assert (info.name, info.builtin) == ("qwen3", False)
+    assert registry.model_info() == registry.ModelInfo("qwen3", builtin=False)
 
 
 async def test_the_researcher_has_tools_and_the_assistant_none(

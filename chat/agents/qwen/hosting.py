@@ -32,6 +32,8 @@ class Hosting(Struct, frozen=True):
     tool_timeout: float = 60.0
     first_chunk_timeout: float = 60.0
     chunk_timeout: float = 60.0
+    user_name: str = ""  # what groups call the person
+    run_options: dict[str, Any] = {}  # for each `agent.run`
 
 
 class HostedAgent(Streamed):
@@ -118,7 +120,7 @@ class HostedAgent(Streamed):
         try:
             agent = self._agent if self._make is None else self._make()
             messages = self._messages(agent, prompt, history, done)
-            for _ in agent.run(messages):
+            for _ in agent.run(messages, **self._hosting.run_options):
                 pass  # all there is to see was told on the event loop
         except RunClosed:
             return
@@ -144,7 +146,9 @@ class HostedAgent(Streamed):
             done,
             with_tools=with_tools,
         )
-        named: list[dict[str, Any]] = _seams().with_names(agent, messages)
+        named: list[dict[str, Any]] = _seams().with_names(
+            agent, messages, self._hosting.user_name
+        )
         return named
 
 

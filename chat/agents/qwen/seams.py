@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -46,6 +47,7 @@ from chat.agents.qwen.scopes import Role, RunOver, Said, Scope, Snapshots
 from chat.agents.tools.errors import kind_and_message
 
 VERSION: Final = "0.0.34"
+WORKSPACE: Final = "DEFAULT_WORKSPACE"
 KEYGEN: Final = "qwen_agent.agents.keygen_strategies"
 # What the library's client takes that is not of the request's body.
 NOT_SENT: Final = frozenset(
@@ -81,6 +83,7 @@ def install(first_chunk: float, chunk: float) -> None:
     if (found := version("qwen-agent")) != VERSION:
         raise WrongVersionError(f"Qwen-Agent is {found}; this site needs {VERSION}.")
     _limits = (first_chunk, chunk)
+    _set_workspace()
     fncall_agent.MAX_LLM_CALL_PER_RUN = UNBOUNDED  # the run counts
     Agent.run = run
     Agent._call_tool = call_tool  # noqa: SLF001
@@ -92,6 +95,17 @@ def install(first_chunk: float, chunk: float) -> None:
     Retrieval.call = retrieve
     MCPManager.initConfig = lambda _, config: connect(config["mcpServers"])
     group_chat.input = ask_person
+
+
+def _set_workspace() -> None:
+    """Have the library's tools write where it is said, though it was imported before.
+
+    Each of its modules has a copy of the name.
+    """
+    workspace = os.environ.get("QWEN_AGENT_DEFAULT_WORKSPACE")
+    for name, module in tuple(sys.modules.items()):
+        if workspace and name.startswith("qwen_agent.") and hasattr(module, WORKSPACE):
+            setattr(module, WORKSPACE, workspace)
 
 
 async def close() -> None:
@@ -172,9 +186,11 @@ def goes_on(agent: Any) -> bool:
     )
 
 
-def with_names(agent: Any, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages as this agent remembers who said them."""
-    user = ""
+def with_names(
+    agent: Any, messages: list[dict[str, Any]], user_name: str = ""
+) -> list[dict[str, Any]]:
+    """The messages as this agent remembers who said them; `user_name` is for groups."""
+    user = user_name if isinstance(agent, GroupChat) else ""
     people = [each for each in getattr(agent, "agents", ()) if _is_person(each)]
     if isinstance(agent, GroupChat) and len(people) == 1:
         user = name_of(people[0])

@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from chat import store
+from chat.agents import registry
 from chat.agents.model.local import find_local_servers
 from reasoning_site.storage import collect_static_files
 
@@ -41,7 +42,8 @@ class Command(BaseCommand):
 
     def _offer_local_model(self, own_port: int) -> None:
         """Where the small built-in model answers, name a larger one that runs here."""
-        if settings.LLM_BASE_URL or settings.BUILTIN_MODEL_PATH:
+        model = registry.model_info()
+        if model is None or not model.builtin or settings.BUILTIN_MODEL_PATH:
             return
         for server in find_local_servers(but=own_port):
             self.stdout.write(
@@ -60,7 +62,7 @@ def ensure_free(listen: str) -> None:
         why = os.strerror(error.errno or 0)
         message = (
             f"Cannot listen on {listen}: {why}. If another program has the port, "
-            f"choose another: make run PORT={port + 1}"
+            f"choose another: PORT={port + 1}"
         )
         raise CommandError(message) from error
 

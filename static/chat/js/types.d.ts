@@ -10,7 +10,7 @@ export interface Config {
   session_id: string;
   agents: Agent[];
   agent_name: string;
-  model: { name: string; builtin: boolean };
+  model: { name: string; builtin: boolean } | null;
   ws_path: string;
   user: { name: string } | null;
   login_url: string;

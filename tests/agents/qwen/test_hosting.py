@@ -58,7 +58,7 @@ def team(server: ModelServer) -> Iterator[dict[str, BaseAgent]]:
             # All rounds of this form are one message of the person's to the server.
             in_one = [{"attempts": played}] if name == "t-react" else played
             server.add(name, {"rounds": in_one})
-        found: list[BaseAgent] = load(TEAM, HOSTING)
+        found: list[BaseAgent] = load(TEAM, HOSTING).agents
         yield {agent.name: agent for agent in found}
 
 
@@ -202,7 +202,7 @@ async def test_the_examples_of_the_page_are_agents_that_answer(
 ) -> None:
     monkeypatch.setenv("LLM_BASE_URL", server.base_url)
     monkeypatch.setenv("LLM_MODEL", "t-critic")
-    agents = load(str(EXAMPLE), HOSTING)
+    agents = load(str(EXAMPLE), HOSTING).agents
     names = ["harbour", "stepwise", "desk", "crew", "letter"]
     assert [agent.name for agent in agents] == names
     for agent in agents:
