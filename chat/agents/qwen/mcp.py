@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import shutil
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -21,6 +22,7 @@ from qwen_agent.tools.mcp_manager import MCPManager
 from chat.agents.base import AgentError
 from chat.agents.tools.base import ToolError
 from chat.agents.tools.errors import kind_and_message
+from chat.agents.tools.tether import tethered
 
 logger = logging.getLogger(__name__)
 
@@ -121,8 +123,22 @@ async def _tools(manager: Any, name: str, server: Mapping[str, Any]) -> list[Any
     config = {"mcpServers": {name: {"args": [], **server}}}
     if not manager.is_valid_mcp_servers(config):
         raise ValueError("its configuration is not valid")
-    found: list[Any] = await manager.init_config_async(config)
+    found: list[Any] = await manager.init_config_async(
+        {"mcpServers": {name: _tethered(config["mcpServers"][name])}}
+    )
     return found
+
+
+def _tethered(server: dict[str, Any]) -> dict[str, Any]:
+    """The server, so that it does not outlive the site. Raises FileNotFoundError."""
+    command = server.get("command")
+    if "url" in server or command is None:
+        return server
+    path = (server.get("env") or {}).get("PATH")
+    if shutil.which(command, path=path) is None:
+        raise FileNotFoundError(command)
+    program, *arguments = tethered(command, *server["args"])
+    return {**server, "command": program, "args": arguments}
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +18,7 @@ from chat.agents.qwen import QwenAgent
 from chat.agents.qwen.threads import ThreadPool
 from tests.agents.fold import Told, listen
 from tests.model_server import ModelServer
+from tests.servers import ROOT, children, wait_until
 
 SERVER = [str(Path(__file__).with_name("mcp_server.py"))]
 THREADS = ThreadPool(2, "agent")
@@ -94,6 +97,36 @@ async def test_a_server_that_cannot_be_started_fails_the_run_with_its_name(
     assert "“loud”" in told.end.error.message
     assert word in told.end.error.message
     assert time.monotonic() - began < 20
+
+
+def test_no_server_outlives_the_site_though_it_hangs_and_the_site_is_killed() -> None:
+    # As npx does, which is not the server itself. It ends on no SIGTERM.
+    hanging = shlex.join([sys.executable, *SERVER, "hang"])
+    shell = {"command": "sh", "args": ["-c", f"trap '' TERM; {hanging}; true"]}
+    connecting = (
+        "from chat.agents.qwen.mcp import connect;"
+        f" connect({{'loud': {json.dumps(shell)}}})"
+    )
+    site = subprocess.Popen([sys.executable, "-c", connecting], cwd=ROOT)
+    started = [site.pid]
+
+    def has_child() -> list[int]:
+        return children(started[-1])
+
+    for what in ("the tether", "npx", "the server"):
+        wait_until(has_child, what, 20)
+        started += has_child()
+    site.kill()
+    site.wait()
+    wait_until(lambda: not any(map(is_alive, started)), "all are dead", 10)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process is there, and more than what nobody has waited for yet."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 async def test_a_server_that_hangs_at_its_start_is_not_waited_for_without_end(
