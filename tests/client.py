@@ -272,6 +272,7 @@ def from_view(shown: RunView) -> RunState:
             step.duration_ms,
             step.tool_input,
             step.digest,
+            step.progress,
             [step.content],
         )
     return run

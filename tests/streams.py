@@ -20,6 +20,7 @@ from chat.wire.protocol import (
     RunStarted,
     StepDelta,
     StepFinished,
+    StepProgress,
     StepReplaced,
     StepStarted,
     StepStatus,
@@ -39,6 +40,7 @@ settings.register_profile(
 )
 settings.load_profile("site")
 
+DEEDS = ("grow", "grow", "finish", "replace", "progress", "take over")
 STEP_TYPES = ("thought", "tool_use", "tool_result", "final_answer", "error")
 
 texts = st.one_of(
@@ -105,6 +107,12 @@ class _Told:
             self.open[step] = text
         self.add(StepReplaced(step=step, type=type_, text=text))
 
+    def progress(self, step: int) -> None:
+        for _ in range(self.draw(st.integers(1, 3))):
+            done: Any = self.draw(st.sampled_from([UNSET, 0.5, 3.0]))
+            text = self.draw(st.just(UNSET) | texts)
+            self.add(StepProgress(step=step, done=done, text=text))
+
     def finish_step(self, step: int, status: StepStatus | None = None) -> None:
         content = self.open.pop(step)
         statuses: Sequence[StepStatus] = ("ok", "error", "stopped", "discarded")
@@ -169,13 +177,15 @@ def logs(draw: st.DrawFn) -> list[Event]:
     told.take_over(epoch)
     for _ in range(draw(st.integers(0, 12))):
         step = draw(st.sampled_from([None, *told.open]))
-        deed = draw(st.sampled_from(["grow", "grow", "finish", "replace", "take over"]))
+        deed = draw(st.sampled_from(DEEDS))
         if step is None:
             told.start_step()
         elif deed == "grow":
             told.grow(step)
         elif deed == "replace":
             told.replace(step)
+        elif deed == "progress":
+            told.progress(step)
         elif deed == "finish":
             told.finish_step(step)
         else:

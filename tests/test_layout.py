@@ -241,6 +241,7 @@ MAKERS_OF_EVENTS = {
         "log/recorder.py: _OpenStep.replace",
         "store/writing.py: Closing.finish",  # no more than was seen
     },
+    "StepProgress": {"log/recorder.py: _OpenStep.progress"},
     "StepFinished": {
         "log/recorder.py: _OpenStep.finish",
         "store/writing.py: Closing._close",

@@ -83,6 +83,18 @@ def test_hostile_text_is_text() -> None:
     assert 'href="javascript' not in page.lower()
 
 
+def test_progress_of_a_running_tool_is_there_at_once() -> None:
+    """In the row and in the card, as the script shows it."""
+    use = {"type": "tool_use", "call_id": "a", "content": "{}", "tool_name": "count"}
+    result = {"type": "tool_result", "call_id": "a", "content": ""}
+    told = {"done": 1.5, "total": 3.0, "text": "<b>"}
+    running = {**result, "status": "running", "progress": told}
+    page = rendered(run=run(use, running, status="running"))
+    assert page.count("1.5 of 3 · &lt;b&gt;") == 2
+    assert 'value="1.5" max="3.0"' in " ".join(page.split())
+    assert "progress" not in rendered(run=run(use, result))
+
+
 def test_a_tools_call_and_its_result_are_one_step() -> None:
     """By the call's id, in whatever order results come."""
     steps = [

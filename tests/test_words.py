@@ -12,6 +12,7 @@ from hypothesis import given, strategies as st
 from chat.templatetags.readable import arguments, result
 from chat.templatetags.transcript import gist, one_line
 from chat.words.cut import cut
+from chat.words.progress import progress_words, share
 from chat.words.terminal import terminal_text
 from chat.words.values import compact, json_value, laid_out
 
@@ -51,6 +52,15 @@ def test_what_is_no_json_is_text(text: str) -> None:
     """And so is what is nested too deep."""
     assert json_value(text) is None
     assert json_value("[" * 100_000 + "]" * 100_000) is None
+
+
+@pytest.mark.parametrize(("progress", "words", "shown"), TEXTS["progress"])
+def test_progress_is_told_in_words_and_as_a_bar(
+    progress: dict[str, Any], words: str, shown: dict[str, float] | None
+) -> None:
+    """Where the whole is known."""
+    assert progress_words(progress) == words
+    assert share(progress) == shown
 
 
 json_values = st.recursive(

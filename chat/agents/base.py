@@ -77,6 +77,18 @@ class PartReplaced(Struct, frozen=True):
     text: str | None = None
 
 
+class PartProgressed(Struct, frozen=True):
+    """How far the open part has come: `done` of `total`, and a text for people.
+
+    Replaces what was said of that before, and is gone when the part is finished.
+    """
+
+    part: int
+    text: str = ""
+    done: float | None = None
+    total: float | None = None
+
+
 class PartFinished(Struct, frozen=True):
     """The part is complete. `tool_input` is a tool_use's parsed arguments.
 
@@ -109,7 +121,13 @@ class RunEnded(Struct, frozen=True):
 
 
 AgentEvent: TypeAlias = (
-    PartStarted | PartGrew | PartReplaced | PartFinished | RoundEnded | RunEnded
+    PartStarted
+    | PartGrew
+    | PartReplaced
+    | PartProgressed
+    | PartFinished
+    | RoundEnded
+    | RunEnded
 )
 
 
@@ -196,6 +214,12 @@ class OpenPart(Protocol):
 
     def replace(self, *, kind: PartType | None = None, text: str | None = None) -> None:
         """The part is now of this type, or holds this text, where not None."""
+        ...
+
+    def progress(
+        self, text: str = "", done: float | None = None, total: float | None = None
+    ) -> None:
+        """How far the part has come; see `PartProgressed`."""
         ...
 
     def finish(

@@ -24,6 +24,7 @@ from chat.agents.base import (
     Part,
     PartFinished,
     PartGrew,
+    PartProgressed,
     PartReplaced,
     PartStarted,
     PartStatus,
@@ -141,8 +142,7 @@ class Telling:
             case ToolResult():
                 self._result(said)
             case Progress():
-                part = self._open_call("").part
-                self._events.append(PartReplaced(part, text=_in_words(said)))
+                self._progress(said)
             case _:
                 raise AgentError(
                     "internal",
@@ -219,6 +219,16 @@ class Telling:
         self._events.append(PartReplaced(call.part, text=said.text))
         self._events.append(PartFinished(call.part, status))
 
+    def _progress(self, said: Progress) -> None:
+        call = self._open_call("")
+        try:
+            done = None if said.done is None else float(said.done)
+            total = None if said.total is None else float(said.total)
+        except (TypeError, ValueError, OverflowError):
+            message = "The done and total of Progress must be numbers."
+            raise AgentError("internal", message) from None
+        self._events.append(PartProgressed(call.part, str(said.text), done, total))
+
     def _open_call(self, call_id: str) -> _Call:
         for call in self._calls:
             if call_id in {"", call.id}:
@@ -226,16 +236,6 @@ class Telling:
         wanted = f" with the id {call_id!r}" if call_id else ""
         message = f"The agent gave a result, but no call{wanted} waits for one."
         raise AgentError("internal", message)
-
-
-def _in_words(progress: Progress) -> str:
-    parts = []
-    if progress.done is not None:
-        of = "" if progress.total is None else f" of {progress.total:g}"
-        parts.append(f"{progress.done:g}{of}")
-    if progress.text:
-        parts.append(progress.text)
-    return " · ".join(parts) or "…"
 
 
 async def _said(result: Any) -> AsyncGenerator[object]:

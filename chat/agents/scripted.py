@@ -7,6 +7,7 @@ A script is a list of events in the order they are yielded, in JSON:
       {"event": "grew", "part": 0, "text": "Let me see. ", "after": 0.05},
       {"event": "grew", "part": 0, "text": "You asked: {prompt}"},
       {"event": "replaced", "part": 0, "type": "thought", "text": null},
+      {"event": "progressed", "part": 0, "text": "", "done": 3, "total": 10},
       {"event": "finished", "part": 0, "status": "ok"},
       {"event": "ended", "reason": "answered",
        "usage": {"input_tokens": 3, "output_tokens": 5}}
@@ -34,6 +35,7 @@ from chat.agents.base import (
     Part,
     PartFinished,
     PartGrew,
+    PartProgressed,
     PartReplaced,
     PartStarted,
     RoundEnded,
@@ -44,6 +46,7 @@ _EVENTS: Final[dict[str, type[AgentEvent]]] = {
     "started": PartStarted,
     "grew": PartGrew,
     "replaced": PartReplaced,
+    "progressed": PartProgressed,
     "finished": PartFinished,
     "round": RoundEnded,
     "ended": RunEnded,

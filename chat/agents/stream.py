@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from itertools import count
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 
 from chat.agents.base import (
     AgentEvent,
@@ -19,6 +19,7 @@ from chat.agents.base import (
     Part,
     PartFinished,
     PartGrew,
+    PartProgressed,
     PartReplaced,
     PartStarted,
     PartStatus,
@@ -28,6 +29,10 @@ from chat.agents.base import (
     RunSink,
     SinkAgent,
     Usage,
+)
+
+PartEvent: TypeAlias = (
+    PartStarted | PartGrew | PartReplaced | PartProgressed | PartFinished
 )
 
 MAX_EVENTS: Final = 2000  # that the consumer may be behind; then the model waits
@@ -57,9 +62,7 @@ class EventPlayer:
         self._parts: dict[int, OpenPart] = {}
         self._numbers: dict[int, int] = {}  # the sink's, of parts
 
-    def play(
-        self, event: PartStarted | PartGrew | PartReplaced | PartFinished | RoundEnded
-    ) -> None:
+    def play(self, event: PartEvent | RoundEnded) -> None:
         """Tell the sink. Raises what that does; KeyError for a part not open."""
         match event:
             case PartGrew():
@@ -76,6 +79,9 @@ class EventPlayer:
                 self._numbers[event.part] = self._parts[event.part].number
             case PartReplaced():
                 self._parts[event.part].replace(kind=event.type, text=event.text)
+            case PartProgressed():
+                part = self._parts[event.part]
+                part.progress(event.text, event.done, event.total)
             case PartFinished():
                 part = self._parts.pop(event.part)
                 part.finish(event.status, event.tool_input, event.server_fields)
@@ -220,6 +226,11 @@ class _EventPart:
         if text is not None:
             self._chunks = [text]
         self._sink.put(PartReplaced(self.number, kind, text))
+
+    def progress(
+        self, text: str = "", done: float | None = None, total: float | None = None
+    ) -> None:
+        self._sink.put(PartProgressed(self.number, text, done, total))
 
     def finish(
         self,

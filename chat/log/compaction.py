@@ -11,6 +11,9 @@ run's start, the others from the one before. `place` is 0 where the row's payloa
 text, as JSON; else the text is part of the step's row, from character `place` - 1 on,
 and the payload is empty. That is two bytes a delta and no text.
 
+Of neighbouring events of a step's progress the last one is kept, which then stands for
+all of them.
+
 So the log still says every event: `deltas` cuts where a reader resumes, at any seq, and
 the pace is there for whoever replays it. `ms` of the row itself is NULL where it is of
 the time before times were kept in this way; then the pace is not known and all are 0.
@@ -22,16 +25,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from django.db import transaction
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from chat.log.recorder import MAX_DELTA_CHARS
 from chat.models import Event as EventRow, Run, Step
 from chat.wire.protocol import (
     StepDelta,
+    StepProgress,
     StepReplaced,
     decode_event,
     encode as encode_json,
 )
+from chat.wire.transcript import first_of
 
 MAX_ROWS: Final = 2_000  # of one transaction, and so of one merged row
 MORE: Final = 0x80  # set in every byte of a varint but its last
@@ -151,6 +156,7 @@ class _Compaction:
         self._group: list[_Row] = []  # neighbouring deltas of a step
         self._texts: list[str] = []  # theirs
         self._step = -1
+        self._progress: list[StepProgress] = []  # neighbours, of a step
 
     def go_on(self) -> int:
         """Do some of it, in one transaction; how many rows were read."""
@@ -190,19 +196,24 @@ class _Compaction:
             self._offsets[earlier.step] = offset + earlier.chars
             return
         event = decode_event(row.payload)
-        if not isinstance(event, StepDelta):
+        if not isinstance(event, StepDelta | StepProgress):
             self._close()
             if isinstance(event, StepReplaced) and event.text is not UNSET:
                 self._offsets[event.step] = len(event.text)
             return
-        if event.step != self._step:
+        is_delta = isinstance(event, StepDelta)
+        if event.step != self._step or is_delta != bool(self._group):
             self._close()
             self._step = event.step
-        self._group.append(row)
-        self._texts.append(event.text)
+        if isinstance(event, StepDelta):
+            self._group.append(row)
+            self._texts.append(event.text)
+        else:
+            self._progress.append(event)
 
     def _close(self) -> None:
-        """Merge the group, if it is more than one."""
+        """Merge the neighbours, if they are more than one."""
+        self._close_progress()
         rows, texts, step = self._group, self._texts, self._step
         self._group, self._texts, self._step = [], [], -1
         text = "".join(texts)
@@ -219,6 +230,15 @@ class _Compaction:
             payload="" if is_in_step else encode_json(text).decode(),
             merged=encode(merged),
         )
+
+    def _close_progress(self) -> None:
+        passed, self._progress = self._progress, []
+        if len(passed) > 1:
+            first, last = first_of(passed[0]), passed[-1]
+            events = EventRow.objects.filter(run_id=self._run_id)
+            events.filter(seq__gte=first, seq__lt=last.seq).delete()
+            kept = encode_json(structs.replace(last, first=first)).decode()
+            events.filter(seq=last.seq).update(payload=kept)
 
 
 def _pace(rows: Iterable[_Row], texts: Iterable[str]) -> Iterator[tuple[int, int]]:

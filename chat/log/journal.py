@@ -33,7 +33,7 @@ from chat.log.batches import (
 from chat.log.errors import answered, is_busy, is_transient, note_failure
 from chat.models import Run, Step
 from chat.threads import DaemonExecutor
-from chat.wire.protocol import Event, Frame, StepDelta, Usage
+from chat.wire.protocol import Event, Frame, StepDelta, StepProgress, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ T = TypeVar("T")
 # The ids of runs that were written, that no retry can write, and that are locked.
 Outcome: TypeAlias = tuple[set[int], set[int], set[int]]
 
+CHARS_OF_PROGRESS: Final = 256  # that each counts for, though it replaces the last
 MAX_PENDING_CHARS: Final = 1024 * 1024  # per run; then its agent waits for the database
 PACE_PER_RUN: Final = 0.003  # seconds from one flush to the next, for each run
 MAX_PACE: Final = 0.040  # and at most
@@ -124,6 +125,20 @@ class RunLog:
         if step is not None:
             self._steps.append(step)
         self._journal.wake(self, urgent=type(event) is not StepDelta)
+
+    def progress(self, event: StepProgress) -> None:
+        """Add how far a step has come, in place of what has not been written of it."""
+        self.chars += CHARS_OF_PROGRESS
+        pending = self._pending
+        for at in range(len(pending) - 1, -1, -1):
+            earlier = pending[at]
+            if type(earlier) is not StepProgress:
+                break
+            if earlier.step == event.step:
+                pending[at] = event
+                return
+        pending.append(event)
+        self._journal.wake(self)
 
     async def committed(self) -> None:
         """Return when all that was added is committed; raises RunLostError."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from chat.agents.base import (
     AgentError,
@@ -28,6 +28,7 @@ from chat.wire.protocol import (
     RunReleased,
     StepDelta,
     StepFinished,
+    StepProgress,
     StepReplaced,
     StepStarted,
     StepStatus,
@@ -40,6 +41,8 @@ from chat.wire.transcript import digest
 # A provider may send a page at once; a delta must fit a frame of the wire.
 CHUNKS_PER_BLOCK: Final = 512
 MAX_DELTA_CHARS: Final = 32_000
+MAX_PROGRESS_CHARS: Final = 200  # of what is said of a step's progress
+MAX_AMOUNT: Final = 2**53  # of done and total, for people
 MAX_TOKENS: Final = 2**31 - 1  # that a row can tell of
 
 TOO_BIG: Final = "The answer grew beyond the limit of this site and was cut off."
@@ -135,6 +138,19 @@ class _OpenStep:
             )
         )
 
+    def progress(
+        self, text: str = "", done: float | None = None, total: float | None = None
+    ) -> None:
+        """How far the step has come; of numbers, those that make sense are told."""
+        self._log.progress(
+            StepProgress(
+                step=self.step,
+                done=_amount(done),
+                total=_amount(total),
+                text=storable(text)[:MAX_PROGRESS_CHARS] or UNSET,
+            )
+        )
+
     def finish(
         self,
         status: StepStatus = "ok",
@@ -188,6 +204,11 @@ class _UnheardStep:
         """Not heard."""
 
     def replace(self, *, kind: StepType | None = None, text: str | None = None) -> None:
+        """Not heard."""
+
+    def progress(
+        self, text: str = "", done: float | None = None, total: float | None = None
+    ) -> None:
         """Not heard."""
 
     def finish(
@@ -390,6 +411,10 @@ def _storable_json(value: Any) -> Any:
             return {storable(key): _storable_json(of) for key, of in value.items()}
         case _:
             return value
+
+
+def _amount(number: float | None) -> float | UnsetType:
+    return float(number) if number is not None and 0 <= number <= MAX_AMOUNT else UNSET
 
 
 def _countable(tokens: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db.models.functions import Now
-from msgspec import Struct, json
+from msgspec import UNSET, Struct, json, structs
 
 from chat.log import compaction
 from chat.models import Event as EventRow, Run, Step
@@ -42,15 +42,24 @@ def read_events(
 ) -> list[Event]:
     """The events of a run after seq `after`, in order, of at most `limit` rows.
 
-    Of a compacted run, deltas that fit the wire; the first is cut at `after`.
+    Of a compacted run, deltas that fit the wire; the first event is cut at `after`.
     """
     rows = EventRow.objects.filter(run_id=run_id, seq__gt=after, seq__lte=until)
     rows = rows.order_by("seq")
     found = list(rows.values_list("seq", "payload", "merged")[:limit])
     if all(merged is None for _, _, merged in found):
-        return decode_events(f"[{','.join(payload for _, payload, _ in found)}]")
+        payloads = ",".join(payload for _, payload, _ in found)
+        return _cut(decode_events(f"[{payloads}]"), after)
     texts = dict(Step.objects.filter(run_id=run_id).values_list("step", "content"))
-    return events_in(found, texts, after)
+    return _cut(events_in(found, texts, after), after)
+
+
+def _cut(events: list[Event], after: int) -> list[Event]:
+    """Of progress that stands for several events, what comes after seq `after`."""
+    if events and first_of(events[0]) <= after:
+        first = after + 1 if after + 1 < events[0].seq else UNSET
+        events[0] = structs.replace(events[0], first=first)
+    return events
 
 
 def events_in(

@@ -13,6 +13,7 @@ from django import template
 
 from chat.templatetags.readable import arguments_of
 from chat.words.cut import cut
+from chat.words.progress import progress_words, share
 from chat.words.terminal import terminal_text
 from chat.words.values import Entries, plainly
 
@@ -243,6 +244,8 @@ def thought_time(step: Step) -> str:
 @register.filter
 def gist(step: Step) -> str:
     """The step in a few words, once it is done."""
+    if progressed := one_line(progress_words(step.get("progress") or {})):
+        return progressed
     if words := GISTS.get((step["type"], step["status"])):
         return words
     if step["type"] == "tool_use":
@@ -250,6 +253,14 @@ def gist(step: Step) -> str:
     if step["type"] == "tool_result":
         return _content(step) or "Nothing"
     return "" if step["status"] == "running" else _content(step)
+
+
+@register.filter
+def progress(step: Step) -> dict[str, Any] | None:
+    """How far it has come, while it is open: words, and what a bar shows."""
+    told = step.get("progress") or {}
+    words = progress_words(told)
+    return {"words": words, "share": share(told)} if words else None
 
 
 def _arguments(step: Step) -> str:

@@ -310,6 +310,26 @@ class StepReplaced(_Event, tag="step_replaced", frozen=True):
     text: str | UnsetType = UNSET
 
 
+class Progress(Struct, frozen=True, omit_defaults=True):
+    """How far an open step has come: `done` of `total`, and a text for people."""
+
+    done: float | UnsetType = UNSET
+    total: float | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+
+
+class StepProgress(_Event, tag="step_progress", frozen=True):
+    """How far the open step has come; replaces what was said of that before.
+
+    Kept until the step ends.
+    """
+
+    step: int
+    done: float | UnsetType = UNSET
+    total: float | UnsetType = UNSET
+    text: str | UnsetType = UNSET
+
+
 class StepFinished(_Event, tag="step_finished", frozen=True):
     """The step is complete; a `discarded` one disappears.
 
@@ -344,6 +364,7 @@ Event: TypeAlias = (
     | StepStarted
     | StepDelta
     | StepReplaced
+    | StepProgress
     | StepFinished
     | RunFinished
 )
@@ -383,6 +404,7 @@ class StepView(Struct, frozen=True, omit_defaults=True):
     digest: str | UnsetType = UNSET
     agent: str | UnsetType = UNSET
     parent: int | UnsetType = UNSET
+    progress: Progress | UnsetType = UNSET  # while it is open
 
 
 class RunView(Struct, frozen=True, omit_defaults=True):

@@ -12,12 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from chat.wire.protocol import (
     CutCause,
     Event,
     Failure,
+    Progress,
     Reason,
     RunCreated,
     RunFinished,
@@ -26,6 +27,7 @@ from chat.wire.protocol import (
     RunView,
     StepDelta,
     StepFinished,
+    StepProgress,
     StepReplaced,
     StepStarted,
     StepStatus,
@@ -60,6 +62,7 @@ class StepState:
     duration_ms: int | UnsetType = UNSET
     tool_input: dict[str, Any] | UnsetType = UNSET
     digest: str | UnsetType = UNSET
+    progress: Progress | UnsetType = UNSET
     chunks: list[str] = field(default_factory=list)
 
     @property
@@ -139,6 +142,9 @@ def _change(run: RunState, event: Event) -> None:
             _start_step(run, event)
         case StepReplaced():
             _replace(run.steps[event.step], event)
+        case StepProgress():
+            progress = Progress(event.done, event.total, event.text)
+            run.steps[event.step].progress = progress
         case StepFinished():
             _finish_step(run, event)
         case RunCreated():
@@ -153,14 +159,7 @@ def _change(run: RunState, event: Event) -> None:
         case RunReleased():
             pass  # for people it goes on
         case RunFinished():
-            run.status = "finished"
-            run.reason = event.reason
-            run.duration_ms = event.duration_ms
-            run.usage = event.usage
-            run.error = event.error
-            run.cause = event.cause
-            if event.epoch is not UNSET:
-                run.epoch = event.epoch
+            _finish_run(run, event)
         case _:
             assert_never(event)
 
@@ -194,6 +193,18 @@ def _finish_step(run: RunState, event: StepFinished) -> None:
     step.duration_ms = event.duration_ms
     step.digest = event.digest
     step.tool_input = event.tool_input
+    step.progress = UNSET
+
+
+def _finish_run(run: RunState, event: RunFinished) -> None:
+    run.status = "finished"
+    run.reason = event.reason
+    run.duration_ms = event.duration_ms
+    run.usage = event.usage
+    run.error = event.error
+    run.cause = event.cause
+    if event.epoch is not UNSET:
+        run.epoch = event.epoch
 
 
 def step_view(step: StepState) -> StepView:
@@ -212,6 +223,7 @@ def step_view(step: StepState) -> StepView:
         step.digest,
         step.agent,
         step.parent,
+        step.progress,
     )
 
 
@@ -237,32 +249,41 @@ def view(run: RunState) -> RunView:
 
 
 def merged(events: Iterable[Event]) -> list[Event]:
-    """The same events, neighbouring deltas of one step made one: for catching up."""
+    """The same in fewer events, for catching up.
+
+    Neighbouring deltas of one step are made one; of progress the last is kept.
+    """
     result: list[Event] = []
     chunks: list[str] = []
-    first = 0
-    last: StepDelta | None = None
+    last: StepDelta | StepProgress | None = None  # of the neighbours so far
+    first = count = 0
 
     def close() -> None:
-        if last is not None and len(chunks) == 1:
+        if last is None:
+            return
+        if count == 1:
             result.append(last)
-        elif last is not None:
+        elif isinstance(last, StepProgress):
+            result.append(structs.replace(last, first=first))
+        else:
             text = "".join(chunks)
             result.append(
                 StepDelta(seq=last.seq, first=first, step=last.step, text=text)
             )
 
     for event in events:
-        if isinstance(event, StepDelta):
-            if last is None or last.step != event.step:
-                close()
-                first = first_of(event)
-                chunks = []
-            chunks.append(event.text)
-            last = event
-        else:
+        if not isinstance(event, StepDelta | StepProgress):
             close()
             last = None
             result.append(event)
+            continue
+        if last is None or type(last) is not type(event) or last.step != event.step:
+            close()
+            first, count = first_of(event), 0
+            chunks = []
+        if isinstance(event, StepDelta):
+            chunks.append(event.text)
+        count += 1
+        last = event
     close()
     return result

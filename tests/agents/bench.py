@@ -47,6 +47,11 @@ class Counting:
     def replace(self, *, kind: PartType | None = None, text: str | None = None) -> None:
         pass
 
+    def progress(
+        self, text: str = "", done: float | None = None, total: float | None = None
+    ) -> None:
+        pass
+
     def finish(
         self,
         status: PartStatus = "ok",

@@ -14,6 +14,7 @@ from chat.agents.base import (
     Part,
     PartFinished,
     PartGrew,
+    PartProgressed,
     PartReplaced,
     PartStarted,
     PartStatus,
@@ -71,11 +72,12 @@ async def listen(stream: AsyncIterator[AgentEvent]) -> Told:
                 assert event.text, "growth has text"
                 open_parts[event.part]["content"] += event.text
             case PartReplaced():
-                part = open_parts[event.part]
-                if event.type is not None:
-                    part["type"] = event.type
-                if event.text is not None:
-                    part["content"] = event.text
+                now = {"type": event.type, "content": event.text}
+                open_parts[event.part] |= {
+                    k: v for k, v in now.items() if v is not None
+                }
+            case PartProgressed():
+                assert event.part in open_parts
             case PartFinished():
                 fields = open_parts.pop(event.part)
                 told.parts.append(
@@ -155,6 +157,11 @@ class _Open:
             self._set(type=kind)
         if text is not None:
             self._set(content=text)
+
+    def progress(
+        self, text: str = "", done: float | None = None, total: float | None = None
+    ) -> None:
+        """Not kept."""
 
     def finish(
         self,

@@ -19,6 +19,7 @@ from chat.agents.base import (
     Part,
     PartFinished,
     PartGrew,
+    PartProgressed,
     PartReplaced,
     PartStarted,
     RunEnded,
@@ -74,6 +75,8 @@ class Folded:
                     self._open[part]["type"] = type
                 if text is not None:
                     self._open[part]["content"] = text
+            case PartProgressed():
+                assert event.part in self._open
             case PartFinished():
                 fields = self._open.pop(event.part)
                 self.parts.append(
@@ -173,8 +176,11 @@ async def test_progress_is_shown_until_the_result_is_there() -> None:
         yield ToolResult("10")
 
     stream = agent_of(agent).run_with_reasoning_stream("Hi", [])
-    shown = [event.text async for event in stream if isinstance(event, PartReplaced)]
-    assert shown == ["3 of 10 · sheep", "10"]
+    told = [event async for event in stream if not isinstance(event, PartFinished)]
+    assert told[3:5] == [
+        PartProgressed(1, "sheep", 3, 10),
+        PartReplaced(1, text="10"),
+    ]
 
 
 async def test_an_ordinary_generator_may_block_in_its_thread() -> None:
@@ -223,14 +229,17 @@ async def test_the_history_is_messages_with_roles() -> None:
         (ToolResult("x"), "no call"),
         (ToolCall("x", {"y": object()}), "JSON"),
         (Progress("x"), "no call"),
+        ([ToolCall("x"), Progress(done="three")], "numbers"),  # type: ignore[arg-type]
+        ([ToolCall("x"), Progress(done=10**400)], "numbers"),
     ],
 )
 async def test_what_cannot_be_said_fails_the_run_with_a_word(
     wrong: object, word: str
 ) -> None:
     async def agent(_prompt: str, _history: list[Any]) -> Says:
-        yield "So far."
-        yield wrong
+        yield Answer("So far.")
+        for said in wrong if isinstance(wrong, list) else [wrong]:
+            yield said
 
     told = await listen(agent_of(agent).run_with_reasoning_stream("Hi", []))
     assert told.answer == "So far."

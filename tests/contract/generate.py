@@ -95,6 +95,8 @@ def stories() -> dict[str, Story]:
         "every-script": _every_script(),
         "step-started-anew": _started_anew(),
         "several-agents": _several_agents(),
+        "progress": _progress(),
+        "under-way": _progress(ends=False),
     }
 
 
@@ -123,6 +125,21 @@ def _several_agents() -> Story:
     story.open(3, "final_answer", 3, **inside).say(3, "It is 1081.").close(3)
     story.open(4, "final_answer", 4, agent="critic").say(4, "So it is.").close(4)
     return story.end()
+
+
+def _progress(*, ends: bool = True) -> Story:
+    story = Story("Count sheep").begin()
+    for step, call in ((0, "a"), (1, "b")):
+        story.open(step, "tool_use", tool_name="count", call_id=call)
+        story.say(step, "{}").close(step, tool_input={})
+        story.open(step + 2, "tool_result", tool_name="count", call_id=call)
+    story.add("step_progress", step=2, done=3.0, total=10.0, text="sheep")
+    story.add("step_progress", step=2, done=4.5, total=10.0)
+    story.add("step_progress", step=3, text="羊 🐑").say(3, "one ", "two ")
+    story.add("step_progress", step=3, done=2.0).add("step_progress", step=2)
+    if ends:
+        story.say(2, "Ten.").close(2).close(3, "error").end()
+    return story
 
 
 def _two_tools() -> Story:

@@ -12,6 +12,9 @@ const { terminalText } = await import("../../static/chat/js/words/terminal.js");
 const { compact, jsonValue, laidOut } = await import(
   "../../static/chat/js/words/values.js"
 );
+const { progressWords, shareOf } = await import(
+  "../../static/chat/js/words/progress.js"
+);
 const { renderArguments, renderResult, showAll } = await import(
   "../../static/chat/js/view/transcript/result.js"
 );
@@ -56,6 +59,13 @@ for (const [text, shown] of TEXTS.terminal) {
 for (const [text, limit, line] of TEXTS.one_line) {
   test(`a line is cut between characters: ${line}`, () => {
     assert.equal(oneLine(text, limit), line);
+  });
+}
+
+for (const [progress, words, share] of TEXTS.progress) {
+  test(`progress is told in words, and as a bar where the whole is known: ${words}`, () => {
+    assert.equal(progressWords(progress), words);
+    assert.deepEqual(shareOf(progress), share);
   });
 }
 

@@ -49,6 +49,32 @@ for (const { name, run, events } of streams) {
   });
 }
 
+test("progress stands in the card of the tool until its result is there", () => {
+  const [{ run, events }] = streams.filter(({ name }) => name === "progress");
+  const state = emptyRun(run);
+  const view = new RunView(state, CONTEXT);
+  const line = (step = 2) =>
+    view.element.querySelector(`[data-step="${step}"] .progress:not([hidden])`);
+  /** @type {(string | undefined)[]} */
+  const told = [];
+  for (const event of events) {
+    apply(state, event);
+    show(view, state);
+    if (event.kind !== "step_progress") continue;
+    told.push(line(event.step)?.textContent ?? undefined);
+    if (event.seq !== 14) continue;
+    const bar = line()?.querySelector("progress");
+    assert.deepEqual([bar?.value, bar?.max], [4.5, 10]);
+    assert.equal(bar?.getAttribute("aria-label"), "Progress");
+    assert.match(
+      view.element.querySelector("summary .half + .half")?.textContent ?? "",
+      /4.5 of 10/,
+    );
+  }
+  assert.deepEqual(told, ["3 of 10 · sheep", "4.5 of 10", "羊 🐑", "2", undefined]);
+  assert.equal(view.element.querySelector(".progress:not([hidden])"), null);
+});
+
 test("a message that waits says what for", () => {
   const item = /** @type {OutboxItem} */ ({ client_id: "a", message: "Hi", at: 0 });
   const view = new PendingView("a");

@@ -19,6 +19,7 @@ from chat.wire.protocol import (
     Event,
     StepDelta,
     StepFinished,
+    StepProgress,
     StepReplaced,
     encode as encode_json,
 )
@@ -77,7 +78,7 @@ def logs(draw: st.DrawFn) -> list[Event]:
     open_steps: dict[int, str] = {}
     for _ in range(draw(st.integers(0, 25))):
         deed = draw(
-            st.sampled_from(["start", "grow", "grow", "grow", "replace", "end"])
+            st.sampled_from([*["start", "progress", "replace", "end"], *["grow"] * 3])
         )
         if deed == "start" or not open_steps:
             step = sum(
@@ -91,6 +92,9 @@ def logs(draw: st.DrawFn) -> list[Event]:
             text = draw(texts) or "x"
             events.append(StepDelta(step=step, text=text))
             open_steps[step] += text
+        elif deed == "progress":
+            amount = float(draw(st.integers(0, 9)))
+            events.append(StepProgress(step=step, done=amount))
         elif deed == "replace":
             text = draw(st.sampled_from(["", open_steps[step][:2], "other"]))
             events.append(StepReplaced(step=step, text=text))
@@ -186,6 +190,18 @@ def test_what_a_step_holds_is_not_held_twice() -> None:
     assert len(merged.merged) <= 3 * 1000
     assert rows.count() == 6
     assert fold(1, store.read_events(run.pk)).steps[0].content == text
+
+
+def test_of_neighbouring_progress_the_last_is_kept() -> None:
+    run = running_run()
+    passed = [StepProgress(step=0, done=float(done)) for done in range(1000)]
+    say(run, started(0, "tool_result"), *passed)
+    store.stop(run.session_id, GUEST, 1, None)
+    compact(run.pk)
+    log = store.read_events(run.pk)
+    assert len(log) == 6
+    assert [e.first for e in log if isinstance(e, StepProgress)] == [4]
+    assert fold(1, log).seq == log[-1].seq == 1005
 
 
 def test_a_compaction_that_is_ended_on_its_way_is_finished_by_the_next(

@@ -27,7 +27,14 @@ from chat.log.recorder import MAX_DELTA_CHARS, Recorder
 from chat.models import Run, Step
 from chat.store.database import db
 from chat.wire import protocol
-from chat.wire.protocol import Event, RunFinished, StepDelta, StepFinished, StepStarted
+from chat.wire.protocol import (
+    Event,
+    RunFinished,
+    StepDelta,
+    StepFinished,
+    StepProgress,
+    StepStarted,
+)
 from chat.wire.transcript import apply, digest, fold
 from tests.rows import GUEST, log_of, running_run
 
@@ -159,6 +166,37 @@ async def test_a_replaced_part_has_the_digest_of_its_new_text() -> None:
     )
     row = await db(Step.objects.get, run=run)
     assert (row.type, row.content) == ("thought", "new text")
+
+
+async def test_progress_is_told_while_the_step_is_open() -> None:
+    async with recording() as (recorder, run):
+        step = recorder.start("tool_result", 1)
+        step.progress("far\x00", -1, float("nan"))
+        await recorder.committed()
+        step.progress("x" * 1000, 1, 10**400)
+        step.progress("", 3, 10)  # before the former is written: in its place
+        await recorder.committed()
+        shown = fold_of((await db(log_of, run.pk))[2:])[0]
+        step.finish()
+    events = (await db(log_of, run.pk))[2:]
+    assert shown.progress == protocol.Progress(3.0, 10.0)
+    assert [event for event in events if isinstance(event, StepProgress)] == [
+        StepProgress(seq=4, step=0, text="far\ufffd"),
+        StepProgress(seq=5, step=0, done=3.0, total=10.0),
+    ]
+    assert fold_of(events)[0].progress is UNSET
+
+
+async def test_who_tells_of_progress_without_end_waits_for_the_log() -> None:
+    async with recording() as (recorder, _):
+        step = recorder.start("tool_result", 1)
+        for done in range(10_000):
+            step.progress("", done)
+            if recorder.crowded:
+                break
+        assert 1000 < done < 9999
+        await recorder.committed()
+        assert not recorder.crowded
 
 
 async def test_the_end_closes_what_is_open_shows_the_error_and_counts() -> None:

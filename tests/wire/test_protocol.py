@@ -347,6 +347,7 @@ def test_every_field_that_must_be_there_is_on_the_wire(events: list[Event]) -> N
         "step_started": {"step", "type", "iteration", "timestamp"},
         "step_delta": {"step", "text"},
         "step_replaced": {"step"},
+        "step_progress": {"step"},
         "step_finished": {"step", "status", "duration_ms", "digest"},
         "run_finished": {"reason", "duration_ms"},
     }

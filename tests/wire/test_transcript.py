@@ -15,6 +15,7 @@ from chat.wire.protocol import (
     RunStarted,
     StepDelta,
     StepFinished,
+    StepProgress,
     StepReplaced,
     StepStarted,
     decode_events,
@@ -107,10 +108,12 @@ def test_merged_events_cover_the_log_without_gap_or_overlap(
 
 @given(logs())
 def test_merging_leaves_no_neighbouring_deltas_of_one_step(events: list[Event]) -> None:
+    """Nor neighbours that tell of its progress."""
     few = merged(events)
-    for one, other in pairwise(few):
-        if isinstance(one, StepDelta) and isinstance(other, StepDelta):
-            assert one.step != other.step
+    for kind in (StepDelta, StepProgress):
+        for one, other in pairwise(few):
+            if isinstance(one, kind) and isinstance(other, kind):
+                assert one.step != other.step
     assert merged(few) == few
 
 

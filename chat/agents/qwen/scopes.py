@@ -188,6 +188,11 @@ class HeldPart:
             self._kind = kind
         self._part.replace(kind=kind, text=text)
 
+    def progress(
+        self, text: str = "", done: float | None = None, total: float | None = None
+    ) -> None:
+        self._part.progress(text, done, total)
+
     def finish(
         self,
         status: PartStatus = "ok",

@@ -73,6 +73,9 @@ function change(run, event) {
     case "step_replaced":
       replaceStep(stepOf(run, event.step), event);
       break;
+    case "step_progress":
+      progressStep(stepOf(run, event.step), event);
+      break;
     case "step_finished":
       finishStep(run, event);
       break;
@@ -148,6 +151,17 @@ function replaceStep(step, event) {
 }
 
 /**
+ * @param {Step} step
+ * @param {EventOf<"step_progress">} event
+ */
+function progressStep(step, { done, total, text }) {
+  step.progress = {};
+  assign(step.progress, "done", done);
+  assign(step.progress, "total", total);
+  assign(step.progress, "text", text);
+}
+
+/**
  * @param {Run} run
  * @param {EventOf<"step_finished">} event
  */
@@ -161,6 +175,7 @@ function finishStep(run, event) {
   step.duration_ms = event.duration_ms;
   step.digest = event.digest;
   assign(step, "tool_input", event.tool_input);
+  delete step.progress;
 }
 
 /**

@@ -30,6 +30,13 @@ export interface Failure {
   retryable: boolean;
 }
 
+/** How far an open step has come: `done` of `total`, and a text for people. */
+export interface Progress {
+  done?: number;
+  total?: number;
+  text?: string;
+}
+
 /** A step as snapshots show it, and as the page keeps it. */
 export interface Step {
   step: number;
@@ -47,6 +54,8 @@ export interface Step {
   agent?: string;
   /** The step inside which this one is. */
   parent?: number;
+  /** While it is open. */
+  progress?: Progress;
 }
 
 /** A run as snapshots show it: the fold of its log through `seq`. */
@@ -98,6 +107,13 @@ export type RunEvent = Numbered &
       }
     | { kind: "step_delta"; step: number; text: string }
     | { kind: "step_replaced"; step: number; type?: StepType; text?: string }
+    | {
+        kind: "step_progress";
+        step: number;
+        done?: number;
+        total?: number;
+        text?: string;
+      }
     | {
         kind: "step_finished";
         step: number;

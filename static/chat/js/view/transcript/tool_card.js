@@ -5,7 +5,8 @@
  * @import { Context } from "./card.js"
  */
 
-import { duration } from "../../words/format.js";
+import { duration, oneLine } from "../../words/format.js";
+import { progressWords } from "../../words/progress.js";
 import { argumentsGist, contentGist } from "../../words/summary.js";
 import { isToolRunning, named } from "../../words/work.js";
 import { h, setText } from "../dom.js";
@@ -19,14 +20,18 @@ import {
   setPart,
   stepId,
 } from "./card.js";
+import { ProgressLine } from "./progress.js";
 import { renderArguments, renderResult } from "./result.js";
 import { stepActs } from "./text_card.js";
+
+const GIST_CHARS = 140;
 
 export class ToolCard {
   #card;
   #run;
   #use = new Half("tool", "Arguments");
   #result = new Half("result", "Result");
+  #progress = new ProgressLine();
   #time = headPart("time");
   #useShown = "";
   #resultShown = "";
@@ -44,6 +49,7 @@ export class ToolCard {
     this.#card = new Card(foldId, folds, "step step--pair");
     this.#card.head.append(this.#use.head, this.#result.head, this.#time, chevron());
     this.#card.body.append(this.#use.body, this.#result.body);
+    this.#result.text.before(this.#progress.element);
   }
 
   get element() {
@@ -95,6 +101,7 @@ export class ToolCard {
     this.#result.setKind(isWrong ? "error" : "result");
     setPart(this.#result.name, isWrong ? "Failed" : "");
     setPart(this.#result.gist, resultGist(step));
+    this.#progress.update(step);
     const state = `${step.status}:${step.content.length}`;
     if (state === this.#resultShown) return;
     this.#resultShown = state;
@@ -113,9 +120,14 @@ function kindOf(steps) {
 
 /** @param {Step} step */
 function resultGist(step) {
-  if (step.status === "running") return "Running";
+  if (step.status === "running") return runningGist(step) || "Running";
   if (step.status === "stopped") return "Stopped";
   return contentGist(step) || "Nothing";
+}
+
+/** @param {Step} step */
+function runningGist({ progress }) {
+  return progress ? oneLine(progressWords(progress), GIST_CHARS) : "";
 }
 
 /** The use or the result: its piece of the row, and its part of the body. */
