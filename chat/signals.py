@@ -10,6 +10,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from chat import runtime
+from chat.auth import sessions
 from chat.auth.visitors import bring_chats
 
 # Seconds until a browser that signs in has its new cookie, and guests' pages come back.
@@ -28,6 +29,7 @@ def _signed_out(request: HttpRequest, **_kwargs: Any) -> None:
 @receiver(user_logged_in)
 def _signed_in(request: HttpRequest, user: AbstractBaseUser, **_kwargs: Any) -> None:
     """What was said as a guest is the user's; the guest's key is over."""
+    sessions.limit(request.session, user)
     bring_chats(request, user.pk)
     runtime.call_soon(
         lambda running: running.loop.call_later(

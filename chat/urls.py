@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from chat import api, views
+from chat.accounts.urls import urlpatterns as accounts
 from chat.programs import events
 
 urlpatterns = [
     path("", views.new_chat, name="new_chat"),
     path("chat/<uuid:session_id>", views.chat, name="chat"),
-    path("sign-in", views.SignIn.as_view(), name="sign_in"),
-    path("sign-out", LogoutView.as_view(next_page="sign_in"), name="sign_out"),
+    *accounts,
     path("favicon.ico", views.favicon),
     path("image", views.image, name="image"),
     path("api/sessions", api.sessions, name="sessions"),

@@ -1,4 +1,4 @@
-"""The chat page, and signing in."""
+"""The chat page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.contrib.auth.views import LoginView, redirect_to_login
+from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import redirect, render, resolve_url
 from django.templatetags.static import static
@@ -45,22 +45,6 @@ def chat(request: HttpRequest, session_id: UUID) -> HttpResponse:
     if visitors.has_ended(request):
         return redirect_to_login(request.get_full_path())
     return _page(request, session_id)
-
-
-class SignIn(LoginView):
-    """The form. Who is signed in already goes on at once."""
-
-    redirect_authenticated_user = True
-
-    def get_success_url(self) -> str:
-        """Where they came from; but not here, that would be for ever."""
-        address = super().get_success_url()
-        here = self.request.path
-        return self.get_default_redirect_url() if address == here else address
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Besides the form: whether there is a way in without it."""
-        return super().get_context_data(guests=settings.ALLOW_GUESTS, **kwargs)
 
 
 @require_POST

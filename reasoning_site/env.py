@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
+from msgspec import Struct
 
 from reasoning_site import addresses
 from reasoning_site.addresses import Address
@@ -19,6 +20,7 @@ from reasoning_site.addresses import Address
 T = TypeVar("T")
 
 POSTGRES_PORT: Final = 5432
+SMTP_PORTS: Final = {"smtp": 25, "smtp+tls": 587, "smtps": 465}
 _NAME: Final = r"[\w-]+(?:\.[\w-]+)*"
 _IPV6: Final = r"\[[0-9a-fA-F:.]+\]"
 _HOST: Final = re.compile(rf"\.?{_NAME}\.?|{_IPV6}")
@@ -198,6 +200,44 @@ def direct_database(name: str) -> dict[str, Any] | None:
     described = _postgres(address, 1)
     del described["OPTIONS"]["pool"]
     return described
+
+
+class MailServer(Struct, frozen=True):
+    """Who sends the site's mail: Django's `smtp`, or `console`, which prints it."""
+
+    backend: str
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    password: str = ""
+    starts_tls: bool = False  # after a plain greeting
+    is_tls: bool = False  # from the first byte
+
+
+def mail_server(name: str, default: str = "") -> MailServer | None:
+    """`smtp+tls://user:password@host:587` (STARTTLS), `smtps://` (TLS), `smtp://`.
+
+    `console://` prints mail. None where there is none.
+    """
+    value = text(name, default)
+    if not value:
+        return None
+    expected = "smtp+tls://user:password@host:587, smtps://… or smtp://…"
+    address = _address(name, value, expected)
+    if address.scheme == "console" and not address.hosts:
+        return MailServer("console")
+    if address.scheme not in SMTP_PORTS or len(address.hosts) != 1 or address.query:
+        raise _nonsense(name, expected)
+    (host, port) = address.hosts[0]
+    return MailServer(
+        "smtp",
+        host,
+        port or SMTP_PORTS[address.scheme],
+        address.user,
+        address.password,
+        starts_tls=address.scheme == "smtp+tls",
+        is_tls=address.scheme == "smtps",
+    )
 
 
 def _make_folder(name: str, folder: Path) -> None:

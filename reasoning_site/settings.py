@@ -32,9 +32,24 @@ CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", 1, at_least=1)
 URL_PREFIX = env.url_path("URL_PREFIX")
 ALLOW_GUESTS = env.flag("ALLOW_GUESTS", default=True)
+ALLOW_SIGNUP = env.flag("ALLOW_SIGNUP", default=False)
+STAFF_SESSION_HOURS = env.whole("STAFF_SESSION_HOURS", 12, at_least=1)
 LOG_LEVEL = env.choice(
     "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 )
+
+# ------------------------------------------------------------------ mail
+
+_mail = env.mail_server("EMAIL_URL", "console://" if DEBUG else "")
+# Without it no mail is sent, and nothing is offered that needs one.
+HAS_MAIL = _mail is not None
+if _mail is not None:
+    EMAIL_BACKEND = f"django.core.mail.backends.{_mail.backend}.EmailBackend"
+    EMAIL_HOST, EMAIL_PORT = _mail.host, _mail.port
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.user, _mail.password
+    EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.starts_tls, _mail.is_tls
+EMAIL_TIMEOUT = 10  # seconds; somebody waits for the page meanwhile
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "Reasoning Site <noreply@localhost>")
 
 # ------------------------------------------------------------------ the model
 
@@ -89,6 +104,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "servestatic",
     "channels",
+    "allauth",
+    "allauth.account",
 ]
 
 MIDDLEWARE = [
@@ -104,6 +121,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "chat.auth.guessing.GuessingMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -158,10 +176,37 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = "sign_in"
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "new_chat"
 # Below which path a proxy serves the site: all addresses begin with it.
 FORCE_SCRIPT_NAME = URL_PREFIX or None
+
+# ------------------------------------------------------------------ accounts
+
+ACCOUNT_ADAPTER = "chat.accounts.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+# In this order on the form; * where it must be given.
+ACCOUNT_SIGNUP_FIELDS = [
+    "username*",
+    *(["email*"] if HAS_MAIL else []),
+    "password1*",
+    "password2*",
+]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if HAS_MAIL else "none"  # who signs up
+ACCOUNT_CHANGE_EMAIL = True  # one address each
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True  # in the browser that signed up
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # strangers get no mail
+ACCOUNT_EMAIL_NOTIFICATIONS = HAS_MAIL
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "Reasoning Site: "
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_SESSION_REMEMBER = True
+# How mails and new accounts are limited. Guessing is by chat.auth.guessing.
+ACCOUNT_RATE_LIMITS = {
+    "signup": "20/h/ip",
+    "reset_password": "20/h/ip,5/h/key",
+    **dict.fromkeys(("login", "login_failed", "reauthenticate", "change_password")),
+}
+PASSWORD_RESET_TIMEOUT = 24 * 3600
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
@@ -186,6 +231,7 @@ GUEST_COOKIE_NAME = f"{COOKIE_PREFIX}-guest"
 CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}-csrf"
 # Below a path of a host that others share, what is theirs does not see our cookies.
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = URL_PREFIX or "/"
+SESSION_ENGINE = "chat.auth.sessions"
 SESSION_COOKIE_AGE = 365 * 24 * 3600  # a guest's chats are found by it, and by no more
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

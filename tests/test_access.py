@@ -19,6 +19,7 @@ import websockets
 from websockets.asyncio.client import connect
 
 from chat.access import Act, Identity, NotAllowedError, NotYoursError, require, rights
+from chat.accounts.urls import CONFIRM, RESET
 from chat.store import SessionFacts
 from chat.urls import urlpatterns
 from chat.wire.protocol import _COMMANDS
@@ -41,6 +42,16 @@ ROUTES: Final[dict[str, list[Row]]] = {
     "": [("GET", "/", None)],
     "chat/<uuid:session_id>": [("GET", "/chat/{id}", None)],
     "sign-in": [("GET", "/sign-in", None)],
+    "sign-in/reset": [("GET", "/sign-in/reset", None)],
+    "sign-in/reset/sent": [("GET", "/sign-in/reset/sent", None)],
+    RESET: [("GET", "/sign-in/reset/1-key", None)],
+    "sign-in/again": [("POST", "/sign-in/again", None)],
+    "sign-up": [("GET", "/sign-up", None)],
+    "sign-up/sent": [("GET", "/sign-up/sent", None)],
+    CONFIRM: [("GET", "/email/key", None)],
+    "account": [("GET", "/account", None)],
+    "account/password": [("POST", "/account/password", None)],
+    "account/email": [("POST", "/account/email", None)],
     "favicon.ico": [("GET", "/favicon.ico", None)],
     "image": [("POST", "/image", None)],
     "api/sessions": [("GET", "/api/sessions", None)],
@@ -81,12 +92,14 @@ ANSWERS: Final = ("accepted", "snapshot", "history", "pong", "error", "reasoning
 def site(
     tmp_path_factory: pytest.TempPathFactory, databases: Databases, static_root: Path
 ) -> Iterator[Site]:
-    """A server that takes no runs: what is asked waits."""
+    """A server that offers all there is, and takes no runs: what is asked waits."""
     with Site(
         tmp_path_factory.mktemp("access"),
         ROLE="web",
         DATABASE_URL=databases.new("sqlite"),
         STATIC_ROOT=static_root,
+        ALLOW_SIGNUP=1,
+        EMAIL_URL="console://",
     ) as site:
         yield site
 

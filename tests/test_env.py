@@ -284,6 +284,10 @@ def test_options_are_a_json_object(monkeypatch: pytest.MonkeyPatch, value: str) 
             lambda: env.origins(NAME),
             ["https://own.site/", "own.site", "https://a.b/c", "https://*"],
         ),
+        (
+            lambda: env.mail_server(NAME),
+            ["mail.example:25", "http://u:pass@mail", "smtp://a,b", "smtp://u:p#ss@m"],
+        ),
         (lambda: env.seconds(NAME, 1), ["inf", "1e999", "-inf", "nan"]),
     ],
 )
@@ -339,3 +343,16 @@ def test_hosts_and_origins_as_people_write_them(given: Callable[[str], None]) ->
     assert len(env.hosts(NAME, "")) == 5
     given("https://chat.example, http://localhost:3000,https://*.example.com")
     assert len(env.origins(NAME)) == 3
+
+
+def test_mail_goes_by_whom_the_address_names(given: Callable[[str], None]) -> None:
+    given("")
+    assert env.mail_server(NAME) is None
+    assert env.mail_server(NAME, "console://") == env.MailServer("console")
+    given("smtp+tls://ada%40a.example:p%2Fw@mail.example")
+    assert env.mail_server(NAME) == env.MailServer(
+        "smtp", "mail.example", 587, "ada@a.example", "p/w", starts_tls=True
+    )
+    given("smtps://mail.example:2465")
+    server = env.mail_server(NAME)
+    assert server == env.MailServer("smtp", "mail.example", 2465, is_tls=True)

@@ -210,13 +210,6 @@ def test_the_link_to_sign_in_leads_back_to_the_chat(client: Client) -> None:
     assert f'href="{address}"' in answer.content.decode()
 
 
-def test_the_admin_has_its_own_sign_in(client: Client, ada: User) -> None:
-    answer = client.get("/admin/", follow=True)
-    assert answer.request["PATH_INFO"] == "/admin/login/"
-    client.force_login(ada)
-    assert client.get("/admin/").status_code == 302
-
-
 def test_the_page_may_be_read_only_and_is_never_kept(client: Client) -> None:
     assert client.post("/").status_code in {403, 405}
     assert client.head("/").status_code == 200

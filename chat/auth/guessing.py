@@ -102,12 +102,17 @@ class GuessingBackend:
     ) -> None:
         """Return None, so that the next is asked. Raises TooManyGuessesError."""
         if request is not None:
-            guesses.take(_name(username), _address(request))
+            guesses.take(_name(username), address_of(request))
+
+
+def was_right(request: HttpRequest, username: str) -> None:
+    """The last try at this name, from where the request comes, was no guess."""
+    guesses.was_right(_name(username), address_of(request))
 
 
 @receiver(user_logged_in)
 def _signed_in(request: HttpRequest, user: AbstractBaseUser, **_kwargs: Any) -> None:
-    guesses.was_right(_name(user.get_username()), _address(request))
+    was_right(request, user.get_username())
 
 
 class GuessingMiddleware(MiddlewareMixin):
@@ -121,7 +126,7 @@ class GuessingMiddleware(MiddlewareMixin):
             return None
         seconds = math.ceil(exception.wait)
         context = {"seconds": seconds}
-        response = render(request, "registration/wait.html", context, status=429)
+        response = render(request, "account/wait.html", context, status=429)
         response.headers["Retry-After"] = str(seconds)
         return response
 
@@ -130,7 +135,7 @@ def _name(username: str) -> str:
     return str(get_user_model().normalize_username(username)).casefold()
 
 
-def _address(request: HttpRequest) -> str:
+def address_of(request: HttpRequest) -> str:
     """Where the request comes from; of IPv6 the network, which one person has whole."""
     text = request.META.get("REMOTE_ADDR", "")
     try:

@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from chat import store
 from chat.access import Identity
+from chat.auth import sessions
 from chat.auth.guests import DAY, GUEST_KEY, Guest, guest_of
 from chat.auth.tickets import Ticket
 
@@ -53,8 +54,7 @@ def has_ended(request: HttpRequest) -> bool:
     """Whether the request has a cookie of somebody who is nobody any more."""
     if request.user.is_authenticated:
         return False
-    # Only users have sessions.
-    if request.COOKIES.get(settings.SESSION_COOKIE_NAME):
+    if sessions.was_a_users(request):
         return True
     guest = guest_of(request)
     return guest.has_cookie and not guest.key
@@ -70,17 +70,22 @@ def remember(request: HttpRequest, who: Identity) -> Identity:
         return who
     if request.method != "GET" or "text/html" not in request.headers.get("Accept", ""):
         return who
-    request.session.flush()  # of a user who may not come in any more
+    if sessions.was_a_users(request):
+        request.session.flush()
     return Identity(None, guest_of(request).begin())
 
 
 def renew(request: HttpRequest) -> None:
-    """Have a user's session last a year from now, give or take a day."""
-    session = request.session
+    """Have a user's session last a year from now, give or take a day; not of staff."""
+    user, session = request.user, request.session
+    if not user.is_authenticated:
+        return
     now = int(time.time())
-    if not session.is_empty() and now - session.get(RENEWED, 0) > DAY:
+    if user.is_staff:
+        sessions.limit(session, user)
+    elif now - session.get(RENEWED, 0) > DAY:
         session[RENEWED] = now
-        session.set_expiry(None)  # as long as settings say
+        sessions.limit(session, user)
 
 
 def claim(who: Identity) -> str:
@@ -102,6 +107,7 @@ def of_scope(scope: dict[str, Any]) -> Visitor | None:
     cookies = _cookies(scope)
     cookie = cookies.get(settings.SESSION_COOKIE_NAME, "")
     request = HttpRequest()
+    request.COOKIES = cookies
     engine = import_module(settings.SESSION_ENGINE)
     request.session = engine.SessionStore(cookie or None)
     user = get_user(request)
@@ -111,8 +117,14 @@ def of_scope(scope: dict[str, Any]) -> Visitor | None:
             return None
         ticket = Ticket(cookie, user.pk, user.get_session_auth_hash())
         return Visitor(Identity(user.pk, ""), ticket)
-    if cookie or not settings.ALLOW_GUESTS or claimed not in {"", GUEST}:
+    if sessions.was_a_users(request) or claimed not in {"", GUEST}:
         return None
+    return _guest_of_scope(scope, cookies, claimed) if settings.ALLOW_GUESTS else None
+
+
+def _guest_of_scope(
+    scope: dict[str, Any], cookies: dict[str, str], claimed: str
+) -> Visitor | None:
     guest = Guest(cookies)
     if guest.key:
         return Visitor(Identity(None, guest.key), Ticket(guest_key=guest.key))
