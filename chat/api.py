@@ -18,6 +18,7 @@ from chat.auth import visitors
 from chat.models import Session
 from chat.store import PAGE_SESSIONS, SessionChange
 from chat.store.database import settled
+from chat.wire.protocol import ProtocolError
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -52,14 +53,16 @@ def for_somebody(
     return wrapped  # type: ignore[return-value]  # wraps() hides that it is one
 
 
-@require_GET
+@require_http_methods(["GET", "POST"])
 @for_somebody
 def sessions(request: HttpRequest, who: Identity) -> HttpResponse:
     """One's sessions, pinned ones first, then newest first.
 
     Query: `q` searches titles, prompts and answers; `archived=1`; `before=<cursor>`;
-    `limit` (50, at most 500).
+    `limit` (50, at most 500). POST: a new one from what `export` wrote as JSON.
     """
+    if request.method == "POST":
+        return _import(request, who)
     page = store.list_sessions(
         who,
         query=request.GET.get("q", "").strip()[:200],
@@ -69,6 +72,21 @@ def sessions(request: HttpRequest, who: Identity) -> HttpResponse:
     )
     found = [session_json(session) for session in page.sessions]
     return JsonResponse({"sessions": found, "next": page.next})
+
+
+def _import(request: HttpRequest, who: Identity) -> HttpResponse:
+    try:
+        runtime.call(lambda running: running.limits.message(who))
+    except ProtocolError as error:
+        return _error(429, error.data.code, error.data.message)
+    data = request.read(exports.MAX_JSON_BYTES + 1)
+    try:
+        made = store.import_session(who, exports.read_json(data))
+    except store.TooLongError:
+        return _error(413, "too_large", "This chat is too long to be imported.")
+    except store.UnreadableError as error:
+        return _error(400, "bad_message", f"This is no exported chat: {error}.")
+    return JsonResponse(session_json(made), status=201)
 
 
 @require_http_methods(["PATCH", "DELETE"])

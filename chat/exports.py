@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, Literal
 
-from msgspec import json, to_builtins
+from msgspec import DecodeError, Struct, json, to_builtins
 
-from chat.store import SessionLog
-from chat.wire.protocol import RunView, StepView
+from chat.store import SessionFacts, SessionLog, TooLongError, UnreadableError
+from chat.wire.protocol import Event, RunView, StepView
 from chat.wire.transcript import fold, view
 
 FORMAT: Final = "reasoning-site-chat"
 VERSION: Final = 1
+MAX_JSON_BYTES: Final = 32 * 1024 * 1024  # that are read at once
 MAX_NAME: Final = 80  # characters of a file's name
 
 _FENCE: Final = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
@@ -34,6 +35,38 @@ def as_json(log: SessionLog) -> bytes:
         ],
     }
     return json.format(json.encode(content), indent=1) + b"\n"
+
+
+class _Run(Struct):
+    run: int
+    events: list[Event]
+
+
+class _Session(Struct):
+    title: str = ""
+    agent_name: str = ""
+
+
+class _File(Struct):
+    format: Literal["reasoning-site-chat"]
+    version: Literal[1]
+    session: _Session
+    runs: list[_Run]
+
+
+_decode = json.Decoder(_File).decode
+
+
+def read_json(data: bytes) -> SessionLog:
+    """What `as_json` wrote; nobody's yet. Raises UnreadableError, TooLongError."""
+    if len(data) > MAX_JSON_BYTES:
+        raise TooLongError
+    try:
+        file = _decode(data)
+    except (DecodeError, RecursionError) as error:
+        raise UnreadableError(str(error)) from None
+    facts = SessionFacts(None, "", file.session.title, file.session.agent_name)
+    return SessionLog(facts, {each.run: each.events for each in file.runs})
 
 
 def as_markdown(log: SessionLog) -> bytes:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -28,6 +28,8 @@ from chat.work.scheduler import Scheduler
 from chat.work.verbs import Verbs
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Readers of a run's last events should find them as they were written. Nobody is told
 # anything wrong otherwise; it only takes longer.
@@ -280,6 +282,20 @@ def call_soon(act: Callable[[Runtime], object]) -> None:
     """Have the runtime do something, if this process has one. From any thread."""
     if _runtime is not None and not _runtime.loop.is_closed():
         _runtime.loop.call_soon_threadsafe(act, _runtime)
+
+
+def call(act: Callable[[Runtime], T]) -> T | None:
+    """What the runtime's `act` returns, or raises. None: this process has none.
+
+    From a thread that may wait for the event loop.
+    """
+    if _runtime is None or _runtime.loop.is_closed():
+        return None
+
+    async def acted(running: Runtime) -> T:
+        return act(running)
+
+    return asyncio.run_coroutine_threadsafe(acted(_runtime), _runtime.loop).result()
 
 
 async def close() -> None:

@@ -36,6 +36,12 @@ PEOPLE: Final = (
 )
 USERS: Final = ("owner", "reader", "asker", "other", "staff")
 
+IMPORTED: Final[dict[str, Any]] = {
+    "format": "reasoning-site-chat",
+    "version": 1,
+    "session": {"title": "Brought"},
+    "runs": [],
+}
 Row = tuple[str, str, dict[str, Any] | None]
 # By the pattern of the route. In this order: what is deleted is restored.
 ROUTES: Final[dict[str, list[Row]]] = {
@@ -54,7 +60,10 @@ ROUTES: Final[dict[str, list[Row]]] = {
     "account/email": [("POST", "/account/email", None)],
     "favicon.ico": [("GET", "/favicon.ico", None)],
     "image": [("POST", "/image", None)],
-    "api/sessions": [("GET", "/api/sessions", None)],
+    "api/sessions": [
+        ("GET", "/api/sessions", None),
+        ("POST", "/api/sessions", IMPORTED),
+    ],
     "api/sessions/<uuid:session_id>/events": [
         ("GET", "/api/sessions/{id}/events", None)
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
@@ -12,10 +13,11 @@ from django.test import Client
 from chat import exports, store
 from chat.access import Identity
 from chat.markdown.html import render
-from chat.store import exporting
-from chat.wire.protocol import decode_events
+from chat.models import Run, Session
+from chat.store import exporting, importing
+from chat.wire.protocol import StepView, decode_events
 from chat.wire.transcript import fold, view
-from tests.rows import STRANGER, answer, ask, finish, running_run
+from tests.rows import STRANGER, answer, ask, finish, log_of, running_run
 
 pytestmark = pytest.mark.django_db
 
@@ -75,6 +77,146 @@ def test_in_markdown_nothing_passes_for_something_else(
     assert "Question 2</h" in render(text)  # a heading, not the end of some code
     assert "*Ended: stopped.*" in text
     assert text.endswith("> ## no heading?\n\n*Not finished.*\n")
+
+
+def brought(client: Client, data: Any) -> Any:
+    """What answers the import of this."""
+    text = data if isinstance(data, bytes) else json.dumps(data).encode()
+    return client.post("/api/sessions", text, content_type="application/json")
+
+
+def test_what_was_exported_comes_back_as_a_chat_of_whoever_brings_it(
+    client: Client, ada: Identity
+) -> None:
+    run = running_run(who=ada)
+    answer(run, "Hm…", type_="thought")
+    answer(run, "4" * 40_000)
+    finish(run)
+    ask(run.session_id, ada, prompt="And now?")
+    path = f"/api/sessions/{run.session_id}/export"
+    exported = client.get(path, {"as": "json"}).content
+    bob = User.objects.create_user("bob")
+    client.force_login(bob)
+    response = brought(client, exported)
+    assert response.status_code == 201
+    session = Session.objects.get(id=response.json()["session_id"])
+    assert (session.owner_id, session.title, session.pk != run.session_id) == (
+        bob.pk,
+        "Hi",
+        True,
+    )
+    first, second = Run.objects.filter(session=session)
+    assert (first.reason, second.reason) == ("answered", "withdrawn")
+    shown, _ = store.latest_runs(session.pk, 2)
+    for row, view_ in zip((first, second), shown, strict=True):
+        folded = view(fold(row.number, log_of(row.pk)))
+        assert [*map(facts, folded.steps)] == [*map(facts, view_.steps)]
+        assert (folded.seq, folded.epoch, folded.reason) == (
+            view_.seq,
+            view_.epoch,
+            view_.reason,
+        )
+    again = client.get(f"/api/sessions/{session.pk}/export", {"as": "markdown"})
+    assert b"\n\n" + b"4" * 40_000 in again.content
+    assert store.compact(first.pk)
+    assert store.recall(second).exchanges[0].prompt == "Hi"
+
+
+def facts(step: StepView) -> tuple[Any, ...]:
+    return step.step, step.type, step.content, step.status, step.digest
+
+
+RUN: Final[dict[str, Any]] = {
+    "run": 7,
+    "events": [
+        {
+            "kind": "run_created",
+            "seq": 1,
+            "prompt": "Hi",
+            "agent_name": "x" * 99,
+            "enable_reasoning": True,
+            "timestamp": 1e9,
+        },
+        {
+            "kind": "step_started",
+            "seq": 2,
+            "step": 3,
+            "type": "tool_use",
+            "iteration": 1,
+            "timestamp": 1e9,
+            "tool_name": "\x00" * 300,
+        },
+        {"kind": "step_delta", "seq": 3, "step": 3, "text": "\x00<script>"},
+    ],
+}
+
+
+def file(*runs: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "format": "reasoning-site-chat",
+        "version": 1,
+        "session": {"title": "\x00" + "t" * 999, "agent_name": "nobody"},
+        "runs": runs,
+        **more,
+    }
+
+
+def changed(number: int, **more: Any) -> dict[str, Any]:
+    """RUN, with one of its events as it must not be."""
+    events = list(RUN["events"])
+    events[number] = events[number] | more
+    return RUN | {"events": events}
+
+
+def test_what_a_stranger_wrote_is_made_storable(client: Client, ada: Identity) -> None:
+    """A step that was open is stopped, and whatever was too long is cut."""
+    response = brought(client, file(RUN))
+    assert response.status_code == 201, response.content
+    (run,) = Run.objects.filter(session=response.json()["session_id"])
+    (step,) = run.steps.all()
+    assert (step.status, step.content, len(step.tool_name)) == (
+        "stopped",
+        "\ufffd<script>",
+        200,
+    )
+    assert (run.number, run.reason, len(run.agent_name)) == (1, "stopped", 64)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b'{"a":' * 100_000,
+        file(format="another"),
+        file(version=2),
+        file({"run": 1, "events": []}),
+        file(changed(0, prompt="")),
+        file(changed(0, prompt="x" * 32_001)),
+        file(changed(0, timestamp=-1)),
+        file(changed(0, timestamp=1e300)),
+        file(changed(1, step=2**40)),
+        file(changed(1, iteration=-1)),
+        file(changed(1, type="<script>")),
+        file(changed(2, step=9)),
+        file(changed(2, seq=9)),
+    ],
+)
+def test_what_is_no_log_is_refused(client: Client, ada: Identity, data: Any) -> None:
+    response = brought(client, data)
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "bad_message"
+    assert not Session.objects.exists()
+
+
+def test_too_much_at_once_is_refused_before_it_is_stored(
+    client: Client, ada: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "MAX_STEPS", 0)
+    assert brought(client, file(RUN)).status_code == 413
+    monkeypatch.setattr(exports, "MAX_JSON_BYTES", 10)
+    assert brought(client, file()).status_code == 413
+    assert not Session.objects.exists()
 
 
 @pytest.mark.parametrize("as_", ["markdown", "json"])

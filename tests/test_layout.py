@@ -187,6 +187,7 @@ TESTED_WITH = {
     "routing.py": "test_consumers.py",
     "signals.py": "browser/test_sign_in.py",
     "store/exporting.py": "test_exports.py",
+    "store/importing.py": "test_exports.py",
     "store/guests.py": "auth/test_visitors.py",
     "store/load.py": "test_roles.py",
     "store/shares.py": "test_access.py",

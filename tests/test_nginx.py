@@ -78,7 +78,7 @@ class Nginx(Server):
                 ),
                 sample,
             )
-            assert places == 4
+            assert places == 5
         (folder / "site.conf").write_text(sample)
         temporary = "".join(
             f"{kind}_temp_path {folder}/{kind};\n"

@@ -160,10 +160,10 @@ class _OpenStep:
         """Write the step's row with its last event."""
         self._recorder.forget(self)
         if server_fields is not None:
-            server_fields = _storable_json(server_fields)
+            server_fields = storable_json(server_fields)
             self._recorder.bytes_left -= len(str(server_fields))
         if tool_input is not None:
-            tool_input = _storable_json(tool_input)
+            tool_input = storable_json(tool_input)
         content = self.content
         duration = int((self._recorder.monotonic() - self.started) * 1000)
         event = StepFinished(
@@ -398,7 +398,7 @@ class Recorder:
         )
 
 
-def _storable_json(value: Any) -> Any:
+def storable_json(value: Any) -> Any:
     """`value` without what a database's JSON cannot hold: see `storable`, and NaN."""
     match value:
         case str():
@@ -406,9 +406,9 @@ def _storable_json(value: Any) -> Any:
         case float() if not math.isfinite(value):
             return None
         case list():
-            return [_storable_json(item) for item in value]
+            return [storable_json(item) for item in value]
         case dict():
-            return {storable(key): _storable_json(of) for key, of in value.items()}
+            return {storable(key): storable_json(of) for key, of in value.items()}
         case _:
             return value
 

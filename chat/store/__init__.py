@@ -32,6 +32,7 @@ from chat.store.events import (
 from chat.store.exchanges import Memory, recall
 from chat.store.exporting import SessionLog, TooLongError, session_log
 from chat.store.guests import adopt, former_guests, retire_guest
+from chat.store.importing import UnreadableError, import_session
 from chat.store.load import Load, load
 from chat.store.processes import Abandoned, abandoned
 from chat.store.sessions import (
@@ -99,6 +100,7 @@ __all__ = [
     "Standing",
     "Stopped",
     "TooLongError",
+    "UnreadableError",
     "abandoned",
     "adopt",
     "ask",
@@ -114,6 +116,7 @@ __all__ = [
     "find_session",
     "former_guests",
     "has_queued",
+    "import_session",
     "latest_runs",
     "list_sessions",
     "load",

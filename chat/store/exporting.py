@@ -16,7 +16,7 @@ from chat.store.sessions import SessionFacts, required_session
 from chat.wire.protocol import Event
 from chat.wire.transcript import merged
 
-MAX_EXPORT_CHARS: Final = 32 * 1024 * 1024  # of steps: it is made in memory
+MAX_EXPORT_CHARS: Final = 8 * 1024 * 1024  # of steps: it is made in memory
 
 
 class TooLongError(Exception):

@@ -106,6 +106,16 @@ def test_a_chat_is_exported_from_its_menu(two: Chat) -> None:
     assert "## Question 1\n\n> " in started.value.path().read_text("utf-8")
     expect(row.locator("summary")).to_be_focused()
     assert page.url == address
+    row.locator("summary").click()
+    with page.expect_download() as started:
+        row.get_by_role("link", name="Export as JSON").click()
+    page.locator("#account summary").click()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Import a chat…").click()
+    chooser.value.set_files(started.value.path())
+    expect(page.locator(".chat")).to_have_count(3)
+    expect(page.locator("#run-1 .ask__text")).to_contain_text("second")
+    assert page.url != address
     two.assert_clean()
 
 

@@ -137,6 +137,11 @@ themeButton(guests);
 accountMenu();
 keyboardUse();
 
+byId("import").addEventListener("click", async () => {
+  const { bringChat } = await import("./view/bring.js");
+  bringChat(client.sessions, (id) => location.assign(config.urls.chat + id));
+});
+
 byId("prompts").addEventListener("click", ({ target }) => {
   const button = target instanceof Element ? target.closest("[data-prompt]") : null;
   if (!(button instanceof HTMLElement)) return;

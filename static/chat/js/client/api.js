@@ -61,6 +61,15 @@ export class Api {
     return this.#call("PATCH", `/${id}`, change);
   }
 
+  /**
+   * A new session from a log that was exported as JSON.
+   * @param {Blob} file
+   * @returns {Promise<SessionRow>}
+   */
+  bring(file) {
+    return this.#call("POST", "", file);
+  }
+
   /** @param {string} id @returns {Promise<unknown>} */
   remove(id) {
     return this.#call("DELETE", `/${id}`);
@@ -102,13 +111,18 @@ export class Api {
     try {
       const answer = await this.#fetch(
         this.#base + path,
-        body ? { ...options, body: JSON.stringify(body) } : options,
+        body ? { ...options, body: textOf(body) } : options,
       );
       return { ok: answer.ok, status: answer.status, text: await answer.text() };
     } catch {
       throw new ApiError(0, "unreachable");
     }
   }
+}
+
+/** @param {object} body */
+function textOf(body) {
+  return body instanceof Blob ? body : JSON.stringify(body);
 }
 
 /** @param {string} text @returns {any} */

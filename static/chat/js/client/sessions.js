@@ -156,6 +156,19 @@ export class Sessions {
   }
 
   /**
+   * Bring a session from a file that was exported as JSON.
+   * @param {Blob} file
+   * @returns {Promise<string | null>} its id; null: it could not be, and a notice says why
+   */
+  async bring(file) {
+    let id = null;
+    await this.#try(async () => {
+      id = (await this.#needs.api.bring(file)).session_id;
+    });
+    return id;
+  }
+
+  /**
    * The page that says this is left: say it on the next one.
    * @param {string} id
    * @param {string} title
