@@ -6,7 +6,8 @@ from django.urls import path
 
 from chat import api, views
 from chat.accounts.urls import urlpatterns as accounts
-from chat.programs import events
+from chat.programs import events, mcp
+from chat.programs.openai import completions, responses
 
 urlpatterns = [
     path("", views.new_chat, name="new_chat"),
@@ -25,4 +26,11 @@ urlpatterns = [
     path("api/sessions/<uuid:session_id>/restore", api.restore, name="restore"),
     path("api/sessions/<uuid:session_id>/shares", api.shares, name="shares"),
     path("api/sessions/<uuid:session_id>/shares/<str:name>", api.share, name="share"),
+    path("mcp", mcp.mcp),
+    path("v1/models", completions.models),
+    path("v1/models/<str:name>", completions.model),
+    path("v1/chat/completions", completions.completions),
+    path("v1/responses", responses.responses),
+    path("v1/responses/<str:name>", responses.response),
+    path("v1/responses/<str:name>/cancel", responses.cancel),
 ]

@@ -84,6 +84,22 @@ ROUTES: Final[dict[str, list[Row]]] = {
     "api/sessions/<uuid:session_id>/restore": [
         ("POST", "/api/sessions/{id}/restore", None)
     ],
+    "mcp": [("POST", "/mcp", {"method": "ping", "id": 1})],
+    "v1/models": [("GET", "/v1/models", None)],
+    "v1/models/<str:name>": [("GET", "/v1/models/researcher", None)],
+    # Asked of nobody, so that nothing is asked.
+    "v1/chat/completions": [
+        (
+            "POST",
+            "/v1/chat/completions",
+            {"model": "nobody", "messages": [{"content": "Hi"}]},
+        )
+    ],
+    "v1/responses": [("POST", "/v1/responses", {"model": "nobody", "input": "Hi"})],
+    "v1/responses/<str:name>": [("GET", "/v1/responses/resp_{id}_1", None)],
+    "v1/responses/<str:name>/cancel": [
+        ("POST", "/v1/responses/resp_{id}_1/cancel", None)
+    ],
     "sign-out": [("POST", "/sign-out", None)],  # the last: then nobody is anybody
 }
 COMMANDS: Final[dict[str, dict[str, Any]]] = {

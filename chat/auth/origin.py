@@ -21,7 +21,11 @@ def origin_is_allowed(scope: dict[str, Any]) -> bool:
     trusted; other clients send none, and carry no cookie that could be misused. The
     rules are those of Django's CsrfViewMiddleware.
     """
-    request = _Handshake(scope)
+    return request_is_ours(_Handshake(scope))
+
+
+def request_is_ours(request: HttpRequest) -> bool:
+    """Whether the page that sent the request is ours, or no page did."""
     try:
         host = request.get_host()
     except DisallowedHost:

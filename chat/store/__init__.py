@@ -19,6 +19,12 @@ from chat.store.claiming import (
     waiting_sessions,
 )
 from chat.store.cleanup import clean_up
+from chat.store.conversations import (
+    Question,
+    known_question,
+    question,
+    session_after,
+)
 from chat.store.erasing import Erased, erase
 from chat.store.events import (
     LogPage,
@@ -90,6 +96,7 @@ __all__ = [
     "NotAllowedError",
     "NotYoursError",
     "Position",
+    "Question",
     "Rows",
     "RunRows",
     "SessionChange",
@@ -117,12 +124,14 @@ __all__ = [
     "former_guests",
     "has_queued",
     "import_session",
+    "known_question",
     "latest_runs",
     "list_sessions",
     "load",
     "log_page",
     "lost",
     "positions",
+    "question",
     "read_events",
     "read_pace",
     "recall",
@@ -131,6 +140,7 @@ __all__ = [
     "retry",
     "run_rows",
     "run_views",
+    "session_after",
     "session_data",
     "session_log",
     "sessions_of",

@@ -195,7 +195,7 @@ def decode_command(text: str | None) -> Command:
             return Ping(envelope.timestamp)
         case Chat():
             try:
-                return _checked_chat(command)
+                return checked_chat(command)
             except ProtocolError as error:
                 raise error.about(command) from None
         case History() if not 0 < command.limit <= HISTORY_RUNS_MAX:
@@ -205,7 +205,8 @@ def decode_command(text: str | None) -> Command:
             return command
 
 
-def _checked_chat(chat: Chat) -> Chat:
+def checked_chat(chat: Chat) -> Chat:
+    """The question as it can be stored. Raises ProtocolError where it cannot."""
     message = storable(chat.message.strip())
     if not message:
         raise ProtocolError("bad_message", "The message is empty.")
