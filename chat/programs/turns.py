@@ -21,6 +21,7 @@ from chat.wire.protocol import (
     RunStarted,
     StepDelta,
     StepFinished,
+    StepProgress,
     StepReplaced,
     StepStarted,
     StepStatus,
@@ -118,7 +119,7 @@ class Turns:
             case RunFinished():
                 yield from self._drop_orphans()
                 yield Ended(event)
-            case RunCreated() | RunStarted() | RunReleased():
+            case RunCreated() | RunStarted() | RunReleased() | StepProgress():
                 pass
             case _:
                 assert_never(event)
