@@ -178,14 +178,25 @@ TESTED_WITH = {
     "live/track.py": "live/test_feed.py",
     "live/viewer.py": "live/test_feed.py",
     "log/batches.py": "log/test_journal.py",
+    "management/commands/ask.py": "programs/test_client.py",
     "management/commands/compact.py": "log/test_compaction.py",
     "management/commands/prepare.py": "test_prepare.py",
     "management/commands/runserver.py": "test_asgi.py",
     "management/commands/setup_admin.py": "test_prepare.py",
     "management/commands/work.py": "test_roles.py",
     "metrics.py": "test_health.py",
+    "programs/callers.py": "programs/test_events.py",
+    "programs/errors.py": "programs/test_openai.py",
+    "programs/openai/completions.py": "programs/test_openai.py",
+    "programs/openai/conversations.py": "programs/test_openai.py",
+    "programs/openai/forms.py": "programs/test_openai.py",
+    "programs/openai/items.py": "programs/test_openai.py",
+    "programs/openai/responses.py": "programs/test_openai.py",
+    "programs/running.py": "programs/test_openai.py",
+    "programs/sse.py": "programs/test_events.py",
     "routing.py": "test_consumers.py",
     "signals.py": "browser/test_sign_in.py",
+    "store/conversations.py": "programs/test_openai.py",
     "store/exporting.py": "test_exports.py",
     "store/importing.py": "test_exports.py",
     "store/guests.py": "auth/test_visitors.py",
@@ -193,6 +204,7 @@ TESTED_WITH = {
     "store/shares.py": "test_access.py",
     "store/sql.py": "store/test_claiming.py",
     "store/writing.py": "store/test_stopping.py",
+    "streams.py": "programs/test_events.py",
     "threads.py": "store/test_database.py",
     "urls.py": "test_views.py",
     "work/leases.py": "test_leases.py",
@@ -229,18 +241,23 @@ def test_no_source_file_is_empty_of_a_docstring() -> None:
 
 # Whoever adds one here says why none of these can make it.
 MAKERS_OF_EVENTS = {
-    "RunCreated": {"store/asking.py: _create_run"},
-    "RunStarted": {"store/claiming.py: run_started"},
+    "RunCreated": {"store/asking.py: _create_run", "store/importing.py: _beginning"},
+    "RunStarted": {"store/claiming.py: run_started", "store/importing.py: _beginning"},
     "RunReleased": {"log/recorder.py: Recorder.release"},
     "RunFinished": {
         "log/recorder.py: Recorder.end",  # by itself
         "store/stopping.py: _end",  # from outside
+        "store/importing.py: _write",
     },
-    "StepStarted": {"log/recorder.py: Recorder._start"},
+    "StepStarted": {
+        "log/recorder.py: Recorder._start",
+        "store/importing.py: _events_of",
+    },
     "StepDelta": {
         "log/recorder.py: _OpenStep.grow",  # larger than a frame
         "log/batches.py: make_batch",  # what has gathered since the last flush
         "log/compaction.py: deltas.close",  # what was merged, again
+        "store/importing.py: _events_of",
     },
     "StepReplaced": {
         "log/recorder.py: _OpenStep.replace",
@@ -250,6 +267,7 @@ MAKERS_OF_EVENTS = {
     "StepFinished": {
         "log/recorder.py: _OpenStep.finish",
         "store/writing.py: Closing._close",
+        "store/importing.py: _events_of",
     },
 }
 

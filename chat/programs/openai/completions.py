@@ -24,8 +24,8 @@ from chat.programs.openai.conversations import Message, ask_question, question_o
 from chat.programs.openai.forms import finish_reason, name_of, usage_of
 from chat.programs.running import events_of
 from chat.programs.turns import Change, Ended, More, Opened, Turns
-from chat.streams import Caller
-from chat.wire.protocol import RunFinished
+from chat.streams import Caller, EndedError
+from chat.wire.protocol import CLOSE_OVERLOADED, RunFinished
 from chat.wire.transcript import RunState, apply
 
 PREFIX: Final = "chatcmpl-"
@@ -104,12 +104,14 @@ async def _whole(
     caller: Caller, session_id: UUID, number: int, name: str
 ) -> JsonResponse:
     run = RunState(number, seq=1)
-    finished = RunFinished(reason="answered", duration_ms=0)
+    finished: RunFinished | None = None
     async for event in events_of(caller, session_id, number):
         if event is not None:
             apply(run, event)
         if isinstance(event, RunFinished):
             finished = event
+    if finished is None:
+        raise EndedError(CLOSE_OVERLOADED)
     if failure := failure_of(finished):
         raise failure
     texts = {
