@@ -162,8 +162,15 @@ class Exchange(Struct, frozen=True):
 class BaseAgent(Protocol):
     """Answers prompts and says what it does meanwhile."""
 
-    name: str
-    description: str
+    @property
+    def name(self) -> str:
+        """By which it is chosen."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """One line for people."""
+        ...
 
     def run_with_reasoning_stream(
         self,

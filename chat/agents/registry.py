@@ -24,7 +24,7 @@ from chat.agents.chatbot_config import ChatbotConfig
 from chat.agents.hosted import AgentsError, Own, gather, load
 from chat.agents.model.client import ChatModel, ChatServer, ServerConfig
 from chat.agents.qwen import QwenAgent, hosting, library_tool_names
-from chat.agents.qwen.hosting import Hosting
+from chat.agents.qwen.hosting import HostedAgent, Hosting
 from chat.agents.qwen.threads import ThreadPool
 from chat.agents.scripted import ScriptedAgent, read_script
 from chat.agents.tools.base import Tool
@@ -157,8 +157,12 @@ def model_info() -> ModelInfo | None:
 def warm_up(then: Callable[[], None]) -> None:
     """Import the library in the background, so that the first answer is quick.
 
-    `then` is called when that is done, in any thread.
+    `then` is called when that is done, in any thread. MCP servers are started, too, but
+    not waited for.
     """
+    for each in _by_name().values():
+        if isinstance(each, HostedAgent):
+            each.begin()
     agent = create(default())
     if isinstance(agent, QwenAgent):
         agent.warm_up(then)
@@ -224,6 +228,7 @@ def _hosting() -> Hosting:
         settings.TOOL_TIMEOUT,
         settings.LLM_FIRST_CHUNK_TIMEOUT,
         settings.LLM_CHUNK_TIMEOUT,
+        settings.MCP_TIMEOUT,
     )
 
 
@@ -255,6 +260,7 @@ def _agent(name: str) -> BaseAgent:
         and settings.LLM_TOOL_PROTOCOL == "nous",
         max_input_tokens=_context(),
         tool_timeout=settings.TOOL_TIMEOUT,
+        mcp_timeout=settings.MCP_TIMEOUT,
     )
 
 

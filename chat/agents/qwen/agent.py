@@ -56,6 +56,7 @@ class QwenAgent(Streamed):
         text_protocol: bool = False,
         max_input_tokens: int = 30_000,
         tool_timeout: float = 60.0,
+        mcp_timeout: float = 30.0,
     ) -> None:
         self.name = name
         self.description = description
@@ -65,6 +66,7 @@ class QwenAgent(Streamed):
         self.text_protocol = text_protocol and bool(self.tools)
         self.max_input_tokens = max_input_tokens
         self.tool_timeout = tool_timeout
+        self.mcp_timeout = mcp_timeout
         self.tool_threads = tool_threads
         self._model = model
         self._threads = threads

@@ -20,6 +20,7 @@ class Owner(Protocol):
     tools: Mapping[str, Tool]
     library_tools: Any
     text_protocol: bool
+    mcp_timeout: float
 
     def ask_model(
         self,

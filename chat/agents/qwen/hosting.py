@@ -32,6 +32,7 @@ class Hosting(Struct, frozen=True):
     tool_timeout: float = 60.0
     first_chunk_timeout: float = 60.0
     chunk_timeout: float = 60.0
+    mcp_timeout: float = 30.0
     user_name: str = ""  # what groups call the person
     run_options: dict[str, Any] = {}  # for each `agent.run`
 
@@ -49,22 +50,32 @@ class HostedAgent(Streamed):
         make: Callable[[], Any] | None = None,
     ) -> None:
         self.name = name
-        self.description = description
+        self._description = description
         self._agent = agent
         self._make = make
         self._hosting = hosting
-        self._broken: str = getattr(agent, "out_of_order", "")
-        if self._broken:
-            self.description = f"Out of order: {self._broken}"
-        seams = _seams()
-        self.can_continue = agent is not None and seams.goes_on(agent)
+        self._broken = ""
+        self.can_continue = agent is not None and _seams().goes_on(agent)
 
     @classmethod
     def broken(cls, name: str, reason: str, hosting: Hosting) -> HostedAgent:
         """An agent that could not be made."""
-        made = cls(name, f"Out of order: {reason}", None, hosting)
+        made = cls(name, "", None, hosting)
         made._broken = reason
         return made
+
+    @property
+    def description(self) -> str:
+        """In its owner's words; or why it is out of order, as far as is known."""
+        if self._broken:
+            return f"Out of order: {self._broken}"
+        trouble: str = _seams().trouble(self._agent)
+        return trouble or self._description
+
+    def begin(self) -> None:
+        """Start what its runs will need, in the background; not what is each run's."""
+        if self._agent is not None and self._make is None:
+            _seams().begin(self._agent)
 
     def is_repeatable(self, tool_name: str) -> bool:
         """Looking up files is; other tools say so by an attribute of that name."""
@@ -117,8 +128,11 @@ class HostedAgent(Streamed):
         seams = _seams()
         token = seams.current.set(run.base)
         error: BaseException | None = None
+        made = None
         try:
-            agent = self._agent if self._make is None else self._make()
+            if self._make is not None:
+                made = self._make()
+            agent = made or self._agent
             messages = self._messages(agent, prompt, history, done)
             for _ in agent.run(messages, **self._hosting.run_options):
                 pass  # all there is to see was told on the event loop
@@ -130,6 +144,8 @@ class HostedAgent(Streamed):
             error = _cause(caught)
         finally:
             seams.current.reset(token)
+            if made is not None:
+                seams.end(made)
         run.end(error)
 
     def _messages(
@@ -159,7 +175,10 @@ def _seams() -> Any:
 def install(hosting: Hosting) -> None:
     """Listen to the library's agents from now on. Imports it: takes seconds."""
     seams = import_module("chat.agents.qwen.seams")
-    seams.install(hosting.first_chunk_timeout, hosting.chunk_timeout)
+    limits = seams.Limits(
+        hosting.first_chunk_timeout, hosting.chunk_timeout, hosting.mcp_timeout
+    )
+    seams.install(limits)
 
 
 def is_installed() -> bool:

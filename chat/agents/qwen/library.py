@@ -13,7 +13,7 @@ from qwen_agent.tools.base import TOOL_REGISTRY, BaseTool
 
 from chat.agents.model.rounds import Round, arguments_text
 from chat.agents.qwen.context import Owner, current
-from chat.agents.qwen.mcp import connect
+from chat.agents.qwen.mcp import ToolServers
 from chat.agents.tools.base import Tool, ToolError
 
 UNBOUNDED: Final = 10**9  # rounds are counted by the run, not by the library
@@ -88,7 +88,7 @@ class SiteAgent(FnCallAgent):  # type: ignore[misc]  # the library has no types
                 servers |= tool["mcpServers"]
             else:
                 library_tools.append(tool)
-        of_servers = connect(servers) if servers else []
+        of_servers = ToolServers(servers, owner.mcp_timeout).tools() if servers else []
         self.mem = None  # it has no files; making the library's memory writes folders
         super().__init__(
             function_list=[

@@ -10,6 +10,7 @@ was written for.
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import sys
 import threading
@@ -18,6 +19,7 @@ from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any, Final
 
+from msgspec import Struct
 from qwen_agent import Agent, MultiAgentHub
 from qwen_agent.agents import (
     DialogueSimulator,
@@ -34,20 +36,23 @@ from qwen_agent.llm.base import BaseChatModel
 from qwen_agent.llm.function_calling import BaseFnCallModel
 from qwen_agent.llm.oai import TextChatAtOAI
 from qwen_agent.llm.schema import Message
+from qwen_agent.log import logger as library_logger
 from qwen_agent.memory import Memory
-from qwen_agent.tools.mcp_manager import MCPManager
 from qwen_agent.tools.retrieval import Retrieval
 
 from chat.agents.base import AgentError
 from chat.agents.model.client import ChatRequest, ChatServer, ServerConfig
 from chat.agents.qwen.history import as_openai
 from chat.agents.qwen.library import UNBOUNDED, messages_of
-from chat.agents.qwen.mcp import connect
+from chat.agents.qwen.mcp import ToolServers
 from chat.agents.qwen.scopes import Role, RunOver, Said, Scope, Snapshots
 from chat.agents.tools.errors import kind_and_message
 
 VERSION: Final = "0.0.34"
 WORKSPACE: Final = "DEFAULT_WORKSPACE"
+# What agents of the library have here besides.
+SERVERS: Final = "mcp_servers_here"
+LACKING: Final = "lacking_here"
 KEYGEN: Final = "qwen_agent.agents.keygen_strategies"
 # What the library's client takes that is not of the request's body.
 NOT_SENT: Final = frozenset(
@@ -67,23 +72,33 @@ _chat_stream = TextChatAtOAI._chat_stream  # noqa: SLF001
 _chat_no_stream = TextChatAtOAI._chat_no_stream  # noqa: SLF001
 _chat_with_functions = BaseFnCallModel._chat_with_functions  # noqa: SLF001
 _retrieve = Retrieval.call
-_limits = (60.0, 60.0)  # seconds: until a model's first word, and between two
+
+
+class Limits(Struct, frozen=True):
+    """Seconds that others may be silent."""
+
+    first_chunk: float = 60.0  # until a model's first word
+    chunk: float = 60.0  # between two
+    tool_servers: float = 30.0  # until an MCP server must have told its tools
+
+
+_limits = Limits()
 
 
 class WrongVersionError(Exception):
     """The library that is installed is not the one that this was written for."""
 
 
-def install(first_chunk: float, chunk: float) -> None:
-    """Listen from now on; a model may be silent for so many seconds.
-
-    Raises WrongVersionError.
-    """
+def install(limits: Limits) -> None:
+    """Listen from now on. Raises WrongVersionError."""
     global _limits  # noqa: PLW0603 - the library's classes are global too
     if (found := version("qwen-agent")) != VERSION:
         raise WrongVersionError(f"Qwen-Agent is {found}; this site needs {VERSION}.")
-    _limits = (first_chunk, chunk)
+    _limits = limits
     _set_workspace()
+    # It says on standard error what the root logger says, and what people have asked.
+    library_logger.handlers.clear()
+    library_logger.setLevel(logging.WARNING)
     fncall_agent.MAX_LLM_CALL_PER_RUN = UNBOUNDED  # the run counts
     Agent.run = run
     Agent._call_tool = call_tool  # noqa: SLF001
@@ -93,7 +108,6 @@ def install(first_chunk: float, chunk: float) -> None:
     TextChatAtOAI._chat_no_stream = chat_no_stream  # noqa: SLF001
     BaseFnCallModel._chat_with_functions = chat_with_functions  # noqa: SLF001
     Retrieval.call = retrieve
-    MCPManager.initConfig = lambda _, config: connect(config["mcpServers"])
     group_chat.input = ask_person
 
 
@@ -123,6 +137,12 @@ async def close() -> None:
 def run(self: Any, messages: list[Any], **kwargs: Any) -> Iterator[list[Any]]:
     """`Agent.run`: what is said meanwhile is said by this agent."""
     outer = current.get()
+    try:
+        _equip(self)
+    except AgentError as error:
+        if outer is None:
+            raise
+        raise RunOver(error) from error  # whatever the one that asked it catches
     stream = _run(self, messages, **kwargs)
     return stream if outer is None else _followed(_enter(outer, self), stream)
 
@@ -253,15 +273,67 @@ def retrieve(self: Any, params: Any, **kwargs: Any) -> Any:
 
 
 def init_tool(self: Any, tool: Any) -> None:
-    """`Agent._init_tool`: an agent that lacks a tool is out of order, not the file."""
+    """`Agent._init_tool`: an agent that lacks a tool is out of order, not the file.
+
+    MCP servers are started later, by `begin`, or by the agent's first run.
+    """
+    if isinstance(tool, dict) and "mcpServers" in tool:
+        servers = ToolServers(tool["mcpServers"], _limits.tool_servers)
+        vars(self).setdefault(SERVERS, []).append(servers)
+        return
     try:
         _init_tool(self, tool)
     except Exception as error:
         if current.get() is not None:
             raise
-        if not hasattr(self, "out_of_order"):
-            is_ours = isinstance(error, AgentError)
-            self.out_of_order = str(error) if is_ours else kind_and_message(error)
+        is_ours = isinstance(error, AgentError)
+        reason = str(error) if is_ours else kind_and_message(error)
+        vars(self).setdefault(LACKING, reason)
+
+
+def trouble(agent: Any) -> str:
+    """What is out of order, as far as is known: the agent, or one of its team."""
+    for each in _with_members(agent):
+        found = (servers.trouble for servers in vars(each).get(SERVERS, ()))
+        if reason := vars(each).get(LACKING) or next(filter(None, found), ""):
+            whose = "Out" if each is agent else f"{name_of(each)} is out"
+            return f"{whose} of order: {reason}"
+    return ""
+
+
+def begin(agent: Any) -> None:
+    """Start the MCP servers of the agent, and of those that it works with."""
+    for each in _with_members(agent):
+        for servers in vars(each).get(SERVERS, ()):
+            servers.begin()
+
+
+def end(agent: Any) -> None:
+    """End them: the agent was made for one run, which is over."""
+    for each in _with_members(agent):
+        for servers in vars(each).get(SERVERS, ()):
+            servers.end()
+
+
+def _equip(agent: Any) -> None:
+    """Give the agent the tools of its MCP servers. Blocking. Raises AgentError."""
+    if reason := vars(agent).get(LACKING):
+        raise AgentError("internal", f"{name_of(agent)} is out of order: {reason}")
+    for servers in vars(agent).get(SERVERS, ()):
+        for tool in servers.tools():
+            agent.function_map.setdefault(tool.name, tool)
+
+
+def _with_members(agent: Any) -> Iterator[Any]:
+    """The agent, and those that it has in its attributes, each once."""
+    found, seen = [agent], {id(agent)}
+    for each in found:
+        yield each
+        for value in vars(each).values():
+            for member in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(member, Agent) and id(member) not in seen:
+                    seen.add(id(member))
+                    found.append(member)
 
 
 # ---------------------------------------------------------------- models
@@ -364,7 +436,7 @@ def _address(llm: Any, generate_cfg: Mapping[str, Any]) -> dict[str, Any] | None
 
 def _server(llm: Any, generate_cfg: Mapping[str, Any], timeout: Any) -> ChatServer:
     address = _address(llm, generate_cfg) or {}
-    limit = float(timeout) if isinstance(timeout, int | float) else _limits[0]
+    limit = float(timeout) if isinstance(timeout, int | float) else _limits.first_chunk
     default = os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
     key = address.get("api_key", "")
     config = ServerConfig(
@@ -372,7 +444,7 @@ def _server(llm: Any, generate_cfg: Mapping[str, Any], timeout: Any) -> ChatServ
         llm.model,
         "" if key == "EMPTY" else key,
         first_chunk_timeout=limit,
-        chunk_timeout=_limits[1],
+        chunk_timeout=_limits.chunk,
     )
     with _lock:
         place = (config.base_url, config.model, config.api_key, limit)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from chat.agents.hosted import load
 from chat.agents.model.client import ChatServer, ServerConfig
-from chat.agents.qwen import QwenAgent
+from chat.agents.qwen import QwenAgent, hosting
+from chat.agents.qwen.hosting import Hosting
 from chat.agents.qwen.threads import ThreadPool
 from tests.agents.fold import Told, listen
-from tests.model_server import ModelServer
+from tests.model_server import ModelServer, eventually
 from tests.servers import ROOT, children, wait_until
 
 SERVER = [str(Path(__file__).with_name("mcp_server.py"))]
@@ -30,6 +35,12 @@ async def model(model_server: ModelServer) -> AsyncIterator[ChatServer]:
     server = ChatServer(ServerConfig(model_server.base_url, "hello"))
     yield server
     await server.close()
+
+
+@pytest.fixture(autouse=True)
+async def closed() -> AsyncIterator[None]:
+    yield
+    await hosting.close()
 
 
 def an_agent(model: ChatServer, **config: Any) -> QwenAgent:
@@ -46,7 +57,7 @@ def an_agent(model: ChatServer, **config: Any) -> QwenAgent:
     )
 
 
-async def call(agent: QwenAgent, model_server: ModelServer, tool: str) -> Told:
+async def call(agent: Any, model_server: ModelServer, tool: str) -> Told:
     """What the agent says where the model calls this tool and then answers."""
     arguments = {"text": "grüße"}
     rounds = [
@@ -68,12 +79,10 @@ async def test_tools_of_a_server_are_called_and_one_that_dies_is_said(
     names = [tool["function"]["name"] for tool in asked["request"]["tools"]]
     assert names == ["loud-shout", "loud-die", "loud-hang"]
 
-    for broken, limit in (("hang", 1.0), ("die", 30.0)):
-        agent.tool_timeout = limit
-        told = await call(agent, model_server, broken)
-        (result,) = (part for part in told.parts if part.type == "tool_result")
-        assert result.status == "error"
-        assert "loud" in result.content
+    told = await call(agent, model_server, "die")
+    (result,) = (part for part in told.parts if part.type == "tool_result")
+    assert result.status == "error"
+    assert "loud" in result.content
     # It is started again for the next call.
     assert (await call(agent, model_server, "shout")).of("tool_result") == ["GRÜSSE!"]
 
@@ -104,8 +113,8 @@ def test_no_server_outlives_the_site_though_it_hangs_and_the_site_is_killed() ->
     hanging = shlex.join([sys.executable, *SERVER, "hang"])
     shell = {"command": "sh", "args": ["-c", f"trap '' TERM; {hanging}; true"]}
     connecting = (
-        "from chat.agents.qwen.mcp import connect;"
-        f" connect({{'loud': {json.dumps(shell)}}})"
+        "from chat.agents.qwen.mcp import ToolServers;"
+        f" ToolServers({{'loud': {json.dumps(shell)}}}, 60).tools()"
     )
     site = subprocess.Popen([sys.executable, "-c", connecting], cwd=ROOT)
     started = [site.pid]
@@ -130,14 +139,102 @@ def is_alive(pid: int) -> bool:
 
 
 async def test_a_server_that_hangs_at_its_start_is_not_waited_for_without_end(
-    model: ChatServer, monkeypatch: pytest.MonkeyPatch
+    model: ChatServer,
 ) -> None:
-    from chat.agents.qwen import library, mcp  # noqa: PLC0415 - imports the library
-
-    monkeypatch.setattr(library, "connect", lambda servers: mcp.connect(servers, 0.5))
     agent = an_agent(model, args=[*SERVER, "hang"])
+    agent.mcp_timeout = 0.5
     told = await listen(agent.run_with_reasoning_stream("Hi", []))
     assert told.end is not None
     assert told.end.error is not None
     assert "“loud” did not answer within 0.5 seconds" in told.end.error.message
     assert json.dumps(told.end.error.message)
+
+
+AGENTS = """
+import os, sys
+from qwen_agent.agents import Assistant, Router
+
+llm = {
+    "model": "hello",
+    "model_server": os.environ["MODEL_SERVER"],
+    "api_key": "EMPTY",
+    "generate_cfg": {"use_raw_api": True},
+}
+
+
+def agent(name, command, *args, **more):
+    servers = {"mcpServers": {"loud": {"command": command, "args": [*args]}}}
+    return Assistant(llm=llm, name=name, function_list=[servers], **more)
+
+
+hung = agent("hung", sys.executable, os.environ["MCP_SERVER"], "hang")
+lost = agent("lost", "no-such-command")
+good = agent("good", sys.executable, os.environ["MCP_SERVER"])
+plain = Assistant(llm=llm, name="plain")
+desk = Router(llm=llm, name="desk", agents=[plain, lost])
+
+
+def fresh():
+    return agent("fresh", sys.executable, os.environ["MCP_SERVER"])
+
+
+agents = [hung, lost, good, plain, desk, fresh]
+"""
+
+
+async def test_agents_of_a_file_wait_for_their_own_servers_only(
+    model_server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_SERVER", model_server.base_url)
+    monkeypatch.setenv("MCP_SERVER", SERVER[0])
+    file = tmp_path / "agents.py"
+    file.write_text(AGENTS)
+    before = servers_running()
+    hosted = Hosting(THREADS, TOOL_THREADS, tool_timeout=30.0, mcp_timeout=30.0)
+    agents: dict[str, Any] = {a.name: a for a in load(str(file), hosted).agents}
+    monkeypatch.setattr(sys.modules["chat.agents.qwen.mcp"], "PING_SECONDS", 0.2)
+    (hung,) = vars(agents["hung"]._agent)["mcp_servers_here"]
+    hung._limit = 0.5
+    for agent in agents.values():
+        agent.begin()  # none is waited for
+
+    async def failure(name: str) -> str:
+        told = await listen(agents[name].run_with_reasoning_stream("Hi", []))
+        assert told.end is not None
+        assert told.end.error is not None
+        assert told.end.error.retryable
+        return told.end.error.message
+
+    told = await listen(agents["plain"].run_with_reasoning_stream("Hi", []))
+    assert told.answer == "Hello! You said: Hi"
+    assert agents["hung"].description == ""  # as far as is known
+    assert "no command 'no-such-command'" in await failure("lost")
+    assert "no command 'no-such-command'" in agents["lost"].description
+    assert agents["desk"].description.startswith("lost is out of order: MCP")
+    assert "“loud” did not answer within 0.5 seconds" in await failure("hung")
+    assert "Out of order: " in agents["hung"].description
+
+    for name, tool, said in (
+        ("fresh", "shout", "GRÜSSE!"),
+        ("good", "die", "“loud” failed"),
+        ("good", "hang", "not finish within 1 s"),
+        ("good", "shout", "GRÜSSE!"),
+    ):
+        limit = 1.0 if tool == "hang" else 30.0
+        agents[name]._hosting = structs.replace(hosted, tool_timeout=limit)
+        told = await call(agents[name], model_server, tool)
+        (result,) = (part for part in told.parts if part.type == "tool_result")
+        assert said in result.content
+        assert (result.status == "ok") == (tool == "shout")
+    # Of what was started, what is used is left: the agent's server, anew.
+    await eventually(lambda: len(servers_running() - before) == 1)
+
+
+def servers_running() -> set[int]:
+    """The MCP servers that this process has started and not ended."""
+    found = set()
+    for pid in children(os.getpid()):
+        with suppress(OSError):
+            if SERVER[0] in Path(f"/proc/{pid}/cmdline").read_text():
+                found.add(pid)
+    return found
