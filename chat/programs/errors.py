@@ -16,6 +16,7 @@ from django.http.response import HttpResponseBase
 from chat.access import NotAllowedError, NotYoursError
 from chat.auth.limits import TooManyError
 from chat.programs.callers import caller_of
+from chat.store import UnreadableError
 from chat.streams import Caller, EndedError
 from chat.wire.protocol import ErrorCode, Failure, ProtocolError, RunFinished
 
@@ -109,6 +110,8 @@ def error_of(error: Exception) -> RequestError:  # noqa: PLR0911  (a table of th
             return RequestError(_STATUS.get(data.code, 500), data.message, code, wait)
         case msgspec.DecodeError() | UnicodeDecodeError():
             return RequestError(HTTPStatus.BAD_REQUEST, f"Bad request: {error}.")
+        case UnreadableError():
+            return RequestError(HTTPStatus.BAD_REQUEST, f"What came before: {error}.")
         case NotYoursError():
             return RequestError(HTTPStatus.NOT_FOUND, "There is no such thing here.")
         case NotAllowedError():

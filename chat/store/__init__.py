@@ -21,6 +21,7 @@ from chat.store.claiming import (
 from chat.store.cleanup import clean_up
 from chat.store.conversations import (
     Question,
+    begin_after,
     known_question,
     question,
     session_after,
@@ -111,6 +112,7 @@ __all__ = [
     "abandoned",
     "adopt",
     "ask",
+    "begin_after",
     "change_session",
     "clean_up",
     "compact",

@@ -153,7 +153,7 @@ def _touched_session(
     """The session, begun or locked. Raises NotYoursError, NotAllowedError."""
     guest_key = "" if who.user_id is not None else who.guest_key
     first_agent = agent_name or registry.default()
-    values = (session_id, who.user_id, guest_key, first_agent, _title(prompt))
+    values = (session_id, who.user_id, guest_key, first_agent, title_of(prompt))
     ((owner_id, guest_key, deleted_at, agent_name, title),) = fetch(
         _TOUCH_SESSION, *values, agent_name
     )
@@ -269,6 +269,7 @@ def _insert(run: Run) -> int:
     return int(run_id)
 
 
-def _title(prompt: str) -> str:
+def title_of(prompt: str) -> str:
+    """What a session is called that begins with this."""
     line = " ".join(prompt.split())
     return line if len(line) <= TITLE_CHARS else line[: TITLE_CHARS - 1] + "…"

@@ -9,8 +9,12 @@ from django.db.models import QuerySet
 from msgspec import Struct
 
 from chat.access import Act, Identity, NotYoursError
+from chat.log.batches import wall_clock
 from chat.models import Run, Step
+from chat.store.asking import title_of
+from chat.store.importing import session_with, storable_run
 from chat.store.sessions import required_session
+from chat.wire.protocol import RunView, StepView
 
 MAX_CANDIDATES: Final = 20  # sessions whose latest question is the same
 
@@ -54,6 +58,32 @@ def session_after(who: Identity, said: list[tuple[str, str]]) -> UUID | None:
         ):
             return run.session_id
     return None
+
+
+def begin_after(who: Identity, agent_name: str, said: list[tuple[str, str]]) -> UUID:
+    """A new session of theirs that holds these questions and answers.
+
+    Raises UnreadableError where one of them cannot be kept.
+    """
+    now = wall_clock()
+    runs = [
+        RunView(
+            run=number,
+            status="finished",
+            seq=0,
+            epoch=0,
+            prompt=prompt,
+            agent_name=agent_name,
+            enable_reasoning=True,
+            timestamp=now,
+            reason="answered",
+            duration_ms=0,
+            steps=[StepView(0, "final_answer", 1, answer, "ok", now)],
+        )
+        for number, (prompt, answer) in enumerate(said, 1)
+    ]
+    stored = [storable_run(run) for run in runs]
+    return session_with(who, title_of(said[0][0]), agent_name, stored).pk
 
 
 def _theirs(runs: QuerySet[Run], who: Identity) -> QuerySet[Run]:

@@ -6,7 +6,7 @@ is written anew from that, so that ours holds nothing that we did not write.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import uuid4
@@ -51,19 +51,28 @@ def import_session(who: Identity, log: SessionLog) -> Session:
 
     Raises UnreadableError, TooLongError; NotAllowedError for who cannot come back.
     """
-    if who.user_id is None and not who.guest_key:
-        raise NotAllowedError("Open the site's page first, to be somebody here.")
     try:
         runs = list(_checked(log))
     except RecursionError:
         raise UnreadableError("it is nested too deeply") from None
-    known = log.facts.agent_name in registry.names()
+    return session_with(who, log.facts.title, log.facts.agent_name, runs)
+
+
+def session_with(
+    who: Identity, title: str, agent_name: str, runs: Sequence[RunView]
+) -> Session:
+    """A new session of theirs that begins with these runs, which must be storable.
+
+    Raises NotAllowedError for who cannot come back.
+    """
+    if who.user_id is None and not who.guest_key:
+        raise NotAllowedError("Open the site's page first, to be somebody here.")
     session = Session(
         id=uuid4(),
         owner_id=who.user_id,
         guest_key="" if who.user_id is not None else who.guest_key,
-        title=storable(log.facts.title)[:200],
-        agent_name=log.facts.agent_name if known else registry.default(),
+        title=storable(title)[:200],
+        agent_name=agent_name if agent_name in registry.names() else registry.default(),
     )
     with transaction.atomic():
         session.save(force_insert=True)
@@ -86,10 +95,10 @@ def _checked(log: SessionLog) -> Iterator[RunView]:
         chars += sum(len(step.content) for step in run.steps)
         if steps > MAX_STEPS or chars > MAX_EXPORT_CHARS:
             raise TooLongError
-        yield _storable(run)
+        yield storable_run(run)
 
 
-def _storable(run: RunView) -> RunView:
+def storable_run(run: RunView) -> RunView:
     """The run as rows can hold it. Raises UnreadableError."""
     if not 0 < len(run.prompt) <= MAX_MESSAGE_CHARS:
         raise UnreadableError(f"run {run.run} has no question that could be one")

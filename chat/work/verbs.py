@@ -35,7 +35,7 @@ class Verbs:
         `address_key` is set where an address, not a person, has so many runs.
         Raises ProtocolError, NotYoursError, NotAllowedError.
         """
-        _check_agent(chat.agent_name)
+        check_agent(chat.agent_name)
         agent_name = registry.mentioned(chat.message) or chat.agent_name
         ask = partial(
             store.ask,
@@ -100,7 +100,8 @@ def _address_limit(key: str) -> AddressLimit | None:
     return AddressLimit(key, settings.MAX_RUNS_PER_USER) if key else None
 
 
-def _check_agent(name: str | None) -> None:
+def check_agent(name: str | None) -> None:
+    """Raise ProtocolError (`unknown_agent`) where there is no agent of that name."""
     known = [agent.name for agent in registry.describe()]
     if name is not None and name not in known:
         message = f"There is no such agent. There are: {', '.join(known)}."

@@ -13,6 +13,7 @@ from openai import OpenAI
 from openai.types.responses import ResponseStreamEvent, ResponseTextDeltaEvent
 
 from tests.client import Person
+from tests.model_server.process import ModelServer
 from tests.servers import Site
 
 
@@ -91,6 +92,28 @@ async def test_a_conversation_that_is_sent_again_goes_on_in_its_session(
     async with person.watch([site.url], UUID(session_id)) as viewer:
         await viewer.until(lambda: viewer.reason(3), 20, "all three are there")
         assert [run.prompt for run in viewer.runs.values()] == ["One", "Two", "Three"]
+
+
+async def test_a_conversation_from_elsewhere_is_a_chat_with_all_of_it(
+    site: Site, person: Person, client: OpenAI, model: ModelServer
+) -> None:
+    raw = client.chat.completions.with_raw_response.create(
+        model="researcher",
+        messages=[
+            {"role": "system", "content": "Be brief."},
+            user("What is it?"),
+            {"role": "assistant", "content": "A cat."},
+            user("Which colour?"),
+        ],
+    )
+    session_id = UUID(raw.headers["x-session-id"])
+    said = [
+        message["content"] for message in model.requests()[-1]["request"]["messages"]
+    ]
+    assert said[-3:] == ["What is it?", "A cat.", "Be brief.\n\nWhich colour?"]
+    async with person.watch([site.url], session_id) as viewer:
+        await viewer.until(lambda: viewer.reason(2), 20, "both are there")
+        assert viewer.text(1) == "A cat."
 
 
 def test_a_question_that_is_sent_again_is_not_asked_again(client: OpenAI) -> None:

@@ -14,6 +14,7 @@ from chat.programs.running import ask
 from chat.store.database import db
 from chat.streams import Caller
 from chat.wire.protocol import Chat
+from chat.work.verbs import check_agent
 
 
 class Message(Struct, frozen=True):
@@ -77,23 +78,17 @@ async def ask_question(
     client_id = f"key-{sha256(key.encode()).hexdigest()[:40]}" if key else None
     if client_id and (known := await db(store.known_question, caller.who, client_id)):
         return known
-    prompt = question.prompt
+    prompt, earlier = question.prompt, question.earlier
     if session_id is None:
-        session_id = await db(store.session_after, caller.who, question.earlier)
+        session_id = await db(store.session_after, caller.who, earlier)
     if session_id is None:
-        session_id = uuid4()
-        prompt = _with_what_came_before(question)
+        if question.instructions:
+            prompt = f"{question.instructions}\n\n{prompt}"
+        check_agent(agent_name)
+        session_id = (
+            await db(store.begin_after, caller.who, agent_name, earlier)
+            if earlier
+            else uuid4()
+        )
     chat = Chat(prompt, agent_name, client_id=client_id)
     return session_id, await ask(caller, session_id, chat)
-
-
-def _with_what_came_before(question: Question) -> str:
-    said = [
-        f"{who}: {text}"
-        for pair in question.earlier
-        for who, text in zip(("User", "Assistant"), pair, strict=True)
-    ]
-    parts = [question.instructions] if question.instructions else []
-    if said:
-        parts.append("\n\n".join(["So far:", *said, "Now:"]))
-    return "\n\n".join([*parts, question.prompt])
