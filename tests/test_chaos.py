@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.chaos import Storm
+from tests.chaos.storm import Storm
 
 
 def test_everybody_is_whole_after_a_storm(tmp_path: Path) -> None:
     report = asyncio.run(Storm(7, tmp_path, sessions=4, viewers=2, pages=1).run(15))
     assert report.is_whole, report.table()
-    assert len(report.faults) == 10
+    assert len(report.faults) == 14
