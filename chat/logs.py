@@ -1,7 +1,7 @@
 """Lines of the log: each says whom it concerns, and none begins where a text wants.
 
 What people, models and clients send ends up in messages and tracebacks. A line break in
-it must not look like another entry.
+it must not look like another entry, and no secret is to be read there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import threading
 import time
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
+
+from chat.redaction import redact
 
 # Whom what happens now concerns: `socket`, `session`, `run`. Of each task.
 _concerned: ContextVar[str] = ContextVar("_concerned", default="")
@@ -33,7 +35,11 @@ def about(**ids: object) -> None:
 
 
 class LineFormatter(logging.Formatter):
-    """One line for each entry; those of a traceback are indented."""
+    """One line for each entry; those of a traceback are indented. Without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The entry."""
+        return redact(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """The entry's own line."""
@@ -98,6 +104,28 @@ class WithoutTraceback(logging.Filter):
         """Let everything pass, shortened."""
         record.exc_info = record.exc_text = None
         return True
+
+
+class WithoutSecrets(logging.Filter):
+    """For loggers whose lines others format, as uvicorn's are by itself."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let everything pass, redacted."""
+        record.msg = _redacted(record.msg)
+        if isinstance(record.args, tuple):
+            record.args = tuple(map(_redacted, record.args))
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = redact(record.exc_text)
+        return True
+
+
+def _redacted(value: Any) -> Any:
+    """Numbers stay numbers, as `%d` wants them."""
+    if isinstance(value, int | float | None):
+        return value
+    return redact(str(value))
 
 
 def _indented(text: str) -> str:

@@ -252,6 +252,7 @@ if HTTPS:
     # Subdomains and browsers' preload lists are for the owner of the domain to decide.
     SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20
+DEFAULT_EXCEPTION_REPORTER = "reasoning_site.error_pages.Reporter"
 
 # ------------------------------------------------------------------ logging
 
@@ -265,7 +266,10 @@ LOGGING: dict[str, Any] = {
             "style": "{",
         },
     },
-    "filters": {"without_traceback": {"()": "chat.logs.WithoutTraceback"}},
+    "filters": {
+        "without_traceback": {"()": "chat.logs.WithoutTraceback"},
+        "without_secrets": {"()": "chat.logs.WithoutSecrets"},
+    },
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
     },
@@ -277,6 +281,9 @@ LOGGING: dict[str, Any] = {
         "django.security.DisallowedHost": {"filters": ["without_traceback"]},
         # One line for every request, static files too, is for development only.
         "django.channels.server": {"level": "INFO" if DEBUG else "WARNING"},
+        # uvicorn writes its lines itself.
+        "uvicorn.error": {"filters": ["without_secrets"]},
+        "uvicorn.access": {"filters": ["without_secrets"]},
         # A traceback a second while Redis is away; the hub says so, once.
         "channels_redis": {"level": "CRITICAL"},
         # A line for each connection that cannot be made while PostgreSQL is away.

@@ -254,7 +254,7 @@ MAKERS_OF_EVENTS = {
         "store/importing.py: _events_of",
     },
     "StepDelta": {
-        "log/recorder.py: _OpenStep.grow",  # larger than a frame
+        "log/recorder.py: _OpenStep._write",  # larger than a frame
         "log/batches.py: make_batch",  # what has gathered since the last flush
         "log/compaction.py: deltas.close",  # what was merged, again
         "store/importing.py: _events_of",

@@ -59,6 +59,39 @@ def test_nor_in_a_traceback(log: tuple[logging.Logger, io.StringIO]) -> None:
     assert all(line.startswith("    ") for line in others)
 
 
+KEY = "sk-proj-0123456789abcdefghij"
+
+
+def test_no_secret_is_written_neither_in_messages_nor_in_tracebacks(
+    log: tuple[logging.Logger, io.StringIO],
+) -> None:
+    logger, text = log
+    try:
+        refuse(f"not with {KEY}")
+    except ValueError:
+        logger.exception("refused: %s %d", f"key={KEY}", 3)
+    assert KEY not in text.getvalue()
+    assert "refused: key=sk-[secret] 3" in text.getvalue()
+    assert "not with sk-[secret]" in text.getvalue()
+
+
+def test_nor_by_a_logger_whose_lines_others_format() -> None:
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    handler.setFormatter(logging.Formatter("%(message)s %(args)s"))
+    logger = logging.getLogger("tests.logs.uvicorn")
+    logger.propagate = False
+    logger.addFilter(logs.WithoutSecrets())
+    logger.addHandler(handler)
+    try:
+        refuse(f"not with {KEY}")
+    except ValueError:
+        logger.exception("GET %s %d", f"/?key={KEY}", 500)
+    assert KEY not in text.getvalue()
+    assert "GET /?key=sk-[secret] 500" in text.getvalue()
+    assert "not with sk-[secret]" in text.getvalue()
+
+
 async def test_a_task_says_whom_its_lines_concern(
     log: tuple[logging.Logger, io.StringIO],
 ) -> None:

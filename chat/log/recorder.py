@@ -20,6 +20,7 @@ from chat.agents.base import (
 from chat.log.batches import wall_clock
 from chat.log.journal import RunLog
 from chat.models import Step
+from chat.redaction import Stream, redact, redact_json
 from chat.wire.protocol import (
     CutCause,
     Failure,
@@ -43,6 +44,7 @@ CHUNKS_PER_BLOCK: Final = 512
 MAX_DELTA_CHARS: Final = 32_000
 MAX_PROGRESS_CHARS: Final = 200  # of what is said of a step's progress
 MAX_AMOUNT: Final = 2**53  # of done and total, for people
+MAX_TOKEN_CHARS: Final = 256  # longer texts are no tokens, and looked at as a whole
 MAX_TOKENS: Final = 2**31 - 1  # that a row can tell of
 
 TOO_BIG: Final = "The answer grew beyond the limit of this site and was cut off."
@@ -53,13 +55,19 @@ OUTAGE: Final = (
 
 
 class _OpenStep:
-    """A step that has started and not finished: where a token goes on into the log."""
+    """A step that has started and not finished: where a token goes on into the log.
+
+    What has a secret in it is shown without: then `_shown` is what the log holds. The
+    agent itself goes on with what was said, or it could use no key.
+    """
 
     __slots__ = (
         "_blocks",
         "_chunks",
         "_log",
         "_recorder",
+        "_shown",
+        "_stream",
         "agent",
         "call_id",
         "iteration",
@@ -85,6 +93,8 @@ class _OpenStep:
         self.parent = None if event.parent is UNSET else event.parent
         self._chunks: list[str] = []
         self._blocks: list[str] = []  # what earlier chunks add up to
+        self._stream = Stream()
+        self._shown: list[str] | None = None  # where that is not what was said
 
     @property
     def number(self) -> int:
@@ -93,7 +103,7 @@ class _OpenStep:
 
     @property
     def content(self) -> str:
-        """The text so far."""
+        """The text so far, as the agent said it."""
         return "".join((*self._blocks, *self._chunks))
 
     def grow(self, text: str) -> None:
@@ -108,16 +118,41 @@ class _OpenStep:
             raise AgentError("model_error", TOO_BIG)
         # A chunk of a few characters takes ten times its size in memory.
         chunks = self._chunks
+        if size <= MAX_TOKEN_CHARS and self._stream.may_show(text):
+            shown = text
+            if self._shown is not None:
+                self._shown.append(text)
+        else:
+            shown = self._without_secrets(text)
         chunks.append(text)
         if len(chunks) == CHUNKS_PER_BLOCK:
             self._blocks.append("".join(chunks))
             chunks.clear()
-        if size <= MAX_DELTA_CHARS:
-            if text:
-                self._log.delta(self.step, text)
+        if shown:
+            self._write(shown)
+
+    def _without_secrets(self, text: str) -> str:
+        """What can be shown now, of what was held back and `text`."""
+        held = self._stream.held
+        before = (self._chunks or self._blocks or [""])[-1][-1:]
+        shown = self._stream.feed(text, before)
+        self._note(shown, held, is_all=shown + self._stream.held == held + text)
+        return shown
+
+    def _note(self, shown: str, held: str, *, is_all: bool) -> None:
+        """Remember what is shown instead of `held` and more, where not all is."""
+        if self._shown is None and not is_all:
+            said = self.content
+            self._shown = [said[: len(said) - len(held)]]
+        if self._shown is not None:
+            self._shown.append(shown)
+
+    def _write(self, shown: str) -> None:
+        if len(shown) <= MAX_DELTA_CHARS:
+            self._log.delta(self.step, shown)
             return
-        for start in range(0, len(text), MAX_DELTA_CHARS):
-            piece = text[start : start + MAX_DELTA_CHARS]
+        for start in range(0, len(shown), MAX_DELTA_CHARS):
+            piece = shown[start : start + MAX_DELTA_CHARS]
             self._log.add(StepDelta(step=self.step, text=piece))
 
     def replace(self, *, kind: StepType | None = None, text: str | None = None) -> None:
@@ -130,6 +165,10 @@ class _OpenStep:
             if self._recorder.bytes_left < 0:
                 raise AgentError("model_error", TOO_BIG)
             self._chunks, self._blocks = [text], []
+            self._stream = Stream()
+            shown = redact(text)
+            self._shown = None if shown == text else [shown]
+            text = shown
         self._log.add(
             StepReplaced(
                 step=self.step,
@@ -147,7 +186,7 @@ class _OpenStep:
                 step=self.step,
                 done=_amount(done),
                 total=_amount(total),
-                text=storable(text)[:MAX_PROGRESS_CHARS] or UNSET,
+                text=redact(storable(text))[:MAX_PROGRESS_CHARS] or UNSET,
             )
         )
 
@@ -160,11 +199,11 @@ class _OpenStep:
         """Write the step's row with its last event."""
         self._recorder.forget(self)
         if server_fields is not None:
-            server_fields = storable_json(server_fields)
+            server_fields = redact_json(storable_json(server_fields))
             self._recorder.bytes_left -= len(str(server_fields))
         if tool_input is not None:
-            tool_input = storable_json(tool_input)
-        content = self.content
+            tool_input = redact_json(storable_json(tool_input))
+        content = self._all_shown()
         duration = int((self._recorder.monotonic() - self.started) * 1000)
         event = StepFinished(
             step=self.step,
@@ -192,6 +231,14 @@ class _OpenStep:
         )
         self._log.add(event, row)
         self._recorder.finished()
+
+    def _all_shown(self) -> str:
+        """The text as it is shown, now to its end."""
+        if held := self._stream.held:
+            shown = self._stream.close()
+            self._note(shown, held, is_all=shown == held)
+            self._write(shown)
+        return self.content if self._shown is None else "".join(self._shown)
 
 
 class _UnheardStep:
@@ -318,9 +365,9 @@ class Recorder:
             type=kind,
             iteration=iteration,
             timestamp=self._clock(),
-            tool_name=storable(tool_name)[:200] or UNSET,
-            call_id=storable(call_id)[:100] or UNSET,
-            agent=storable(agent)[:64] or UNSET,
+            tool_name=redact(storable(tool_name))[:200] or UNSET,
+            call_id=redact(storable(call_id))[:100] or UNSET,
+            agent=redact(storable(agent))[:64] or UNSET,
             parent=UNSET if parent is None else parent,
         )
         self._next_step += 1
@@ -391,7 +438,7 @@ class Recorder:
                 error=(
                     UNSET
                     if error is None
-                    else Failure(error.code, error.message, error.retryable)
+                    else Failure(error.code, redact(error.message), error.retryable)
                 ),
                 cause=UNSET if cause is None else cause,
             )

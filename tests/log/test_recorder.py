@@ -359,3 +359,35 @@ async def test_an_empty_text_is_no_event() -> None:
         PartStarted(0, "thought", 1), PartGrew(0, ""), PartFinished(0)
     )
     assert [type(event) for event in events] == [StepStarted, StepFinished]
+
+
+KEY = "sk-proj-0123456789abcdefghij"
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+async def test_a_secret_is_in_no_event_and_no_row_however_it_is_cut(size: int) -> None:
+    said = f"Use {KEY}, it is a key. An ask at the end: s"
+    async with recording() as (recorder, run):
+        part = recorder.start("tool_use", 1, f"with {KEY}", KEY)
+        for start in range(0, len(said), size):
+            part.grow(said[start : start + size])
+        assert part.content == said  # the agent goes on with what was said
+        part.finish("ok", {KEY: [f"is {KEY}"]}, {"call": {"key": KEY}})
+        part = recorder.start("thought", 1)
+        part.progress(f"with {KEY}")
+        part.replace(text=f"No, {KEY}")
+        part.grow(".")
+        part.finish()
+        error = Failure("model_error", f"Not with {KEY}.", retryable=False)
+        recorder.end("failed", error=error)
+    events = await db(log_of, run.pk)
+    shown = "Use sk-[secret], it is a key. An ask at the end: s"
+    call, thought, failure = fold_of(events[2:])
+    assert (call.content, call.digest) == (shown, digest(shown))
+    assert thought.content == "No, sk-[secret]."
+    assert failure.content == "Not with sk-[secret]."
+    rows = await db(lambda: list(Step.objects.filter(run=run).order_by("step")))
+    assert [row.content for row in rows[:2]] == [call.content, thought.content]
+    assert rows[0].tool_input == {"sk-[secret]": ["is sk-[secret]"]}
+    run = await db(Run.objects.get, id=run.pk)
+    assert KEY not in f"{events}{[vars(row) for row in rows]}{vars(run)}"

@@ -1326,7 +1326,7 @@ async def test_the_key_is_not_logged_and_a_short_key_changes_no_words(
     body = {"error": "thinking of a-key-of-the-site and sk-none"}
     await play([{"status": 400, "body": body}]).ask()
     assert "a-key-of-the-site" not in caplog.text
-    assert "thinking of [key]" in caplog.text
+    assert "thinking of [secret]" in caplog.text
     for short in ("k", "EMPTY", "none"):
         caplog.clear()
         settings.LLM_API_KEY = short

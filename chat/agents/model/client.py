@@ -12,7 +12,6 @@ import asyncio
 import ipaddress
 import logging
 import random
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -33,6 +32,7 @@ from chat.agents.model.sse import (
     NotAnAnswerError,
     StreamError,
 )
+from chat.redaction import known, redact
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,6 @@ BACKOFF: Final = 0.5
 MAX_BACKOFF: Final = 8.0
 MAX_RETRY_AFTER: Final = 20.0
 MAX_REDIRECTS: Final = 3
-MIN_SECRET: Final = 8  # characters: a key shorter than this is none
 
 # How a server is asked not to think, by those who know one of these; see `_drop`.
 NOT_THINKING: Final[Mapping[str, Any]] = {
@@ -134,6 +133,7 @@ class ChatServer:
             "Accept-Encoding": "identity",  # what is compressed is held back
         }
         if config.api_key:
+            known.learn([config.api_key])
             self._headers["Authorization"] = f"Bearer {config.api_key}"
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -221,10 +221,10 @@ class ChatServer:
         except aiohttp.ClientError as error:
             raise errors.broken(error, started=reader.started) from error
         except NotAnAnswerError as error:
-            logger.warning("the model server sent no answer: %s", self._redact(error))
+            logger.warning("the model server sent no answer: %s", redact(str(error)))
             raise errors.wrong_address() from error
         except StreamError as error:
-            logger.warning("the model server sent an error: %s", self._redact(error))
+            logger.warning("the model server sent an error: %s", redact(str(error)))
             raise errors.stream_error(
                 str(error), self.config.model, started=reader.started
             ) from error
@@ -261,12 +261,12 @@ class ChatServer:
             if not _is_same_server(urlsplit(self._url), urlsplit(url)):
                 break
             # Asked in the same way: what a browser does, a GET, would ask nothing.
-            logger.warning("the model server has moved to %s", self._redact(url))
+            logger.warning("the model server has moved to %s", redact(url))
             self._url = url
         logger.warning(
             "the model server at %s has moved to %s: set LLM_BASE_URL to that",
             self.config.base_url,
-            self._redact(urljoin(self._url, place)),
+            redact(urljoin(self._url, place)),
         )
         raise errors.moved()
 
@@ -276,9 +276,7 @@ class ChatServer:
         """What a status other than 200 means."""
         body = (await response.content.read(16_384)).decode(errors="replace")
         status = response.status
-        logger.warning(
-            "the model server answered %s: %s", status, self._redact(body[:500])
-        )
+        logger.warning("the model server answered %s: %s", status, redact(body[:500]))
         if status in {400, 422} and self._drop(body, request):
             return _AskDifferentlyError()
         url = urlsplit(self._url)
@@ -294,13 +292,6 @@ class ChatServer:
         named = {field for field in fields - self._dropped if field in body}
         self._dropped |= named
         return bool(named)
-
-    def _redact(self, text: object) -> str:
-        """The text without the site's key, where that is one."""
-        key = self.config.api_key
-        if len(key) < MIN_SECRET:
-            return str(text)
-        return re.sub(rf"(?<![\w-]){re.escape(key)}(?![\w-])", "[key]", str(text))
 
 
 class _AskDifferentlyError(Exception):

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from chat.redaction import redact_error
+
 MAX_CHARS: Final = 300
 
 _TRACEBACK: Final = re.compile(r"Traceback \(most recent call last\):.*", re.DOTALL)
 _FRAME: Final = re.compile(r'^\s*File "[^"]*", line \d+.*$', re.MULTILINE)
-_SECRET: Final = re.compile(
-    r"(?i)\b(authorization|api[-_ ]?key|token|password|secret)\b(['\"]?\s*[:=]\s*)"
-    r"(?:bearer\s+)?\S+"
-)
-_USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
 # Absolute paths of at least two names; what follows `://` is an address, not a path.
 _PATH: Final = re.compile(
     r"(?<![\w:/.])~?/(?:[\w.+@~-]+/)+[\w.+@~-]*"
@@ -31,8 +28,7 @@ def cleaned(text: str) -> str:
     """One short line: folders, secrets and tracebacks of the server are left out."""
     text = _TRACEBACK.sub("", text[: 20 * MAX_CHARS])
     text = _FRAME.sub("", text)
-    text = _SECRET.sub(r"\1\2…", text)
-    text = _USERINFO.sub("…@", text)
+    text = redact_error(text)
     text = _PATH.sub("…", text)
     text = " ".join(text.split())
     return text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 1] + "…"
