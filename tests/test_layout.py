@@ -180,6 +180,7 @@ TESTED_WITH = {
     "log/batches.py": "log/test_journal.py",
     "management/commands/ask.py": "programs/test_client.py",
     "management/commands/compact.py": "log/test_compaction.py",
+    "management/commands/doctor.py": "test_doctor.py",
     "management/commands/prepare.py": "test_prepare.py",
     "management/commands/runserver.py": "test_asgi.py",
     "management/commands/setup_admin.py": "test_prepare.py",
