@@ -6,17 +6,20 @@ it must not look like another entry, and no secret is to be read there.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, TypeAlias
 
 from chat.redaction import redact
 
 # Whom what happens now concerns: `socket`, `session`, `run`. Of each task.
-_concerned: ContextVar[str] = ContextVar("_concerned", default="")
+_concerned: ContextVar[Mapping[str, str]] = ContextVar("_concerned", default={})  # noqa: B039  (never changed)
 
 _ESCAPED: Final = {
     code: repr(chr(code))[1:-1]
@@ -31,7 +34,7 @@ ExcInfo: TypeAlias = (
 
 def about(**ids: object) -> None:
     """From now on this task's log lines say that they concern these."""
-    _concerned.set(" ".join(f"{name}={value}" for name, value in ids.items()))
+    _concerned.set({name: str(value) for name, value in ids.items()})
 
 
 class LineFormatter(logging.Formatter):
@@ -45,7 +48,8 @@ class LineFormatter(logging.Formatter):
         """The entry's own line."""
         record.message = record.message.translate(_ESCAPED)
         if concerned := _concerned.get():
-            record.message += f" [{concerned}]"
+            ids = " ".join(f"{name}={value}" for name, value in concerned.items())
+            record.message += f" [{ids}]"
         return super().formatMessage(record)
 
     def formatException(self, ei: ExcInfo) -> str:  # noqa: N802
@@ -55,6 +59,31 @@ class LineFormatter(logging.Formatter):
     def formatStack(self, stack_info: str) -> str:  # noqa: N802
         """As `formatException`."""
         return _indented(stack_info)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, for who collects logs. Without secrets.
+
+    `time` (UTC), `level`, `logger`, `message`, whom it concerns (`socket`, `session`,
+    `run`), and `exception` where there is one.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The entry."""
+        said: dict[str, str] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+            **_concerned.get(),
+        }
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self.formatException(record.exc_info)
+        if record.exc_text:
+            said["exception"] = redact(record.exc_text)
+        if record.stack_info:
+            said["stack"] = redact(record.stack_info)
+        return json.dumps(said, ensure_ascii=True)  # so no character ends the line
 
 
 class Outage:

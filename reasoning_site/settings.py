@@ -37,6 +37,7 @@ STAFF_SESSION_HOURS = env.whole("STAFF_SESSION_HOURS", 12, at_least=1)
 LOG_LEVEL = env.choice(
     "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 )
+LOG_FORMAT = env.choice("LOG_FORMAT", "line", ("line", "json"))
 
 # ------------------------------------------------------------------ mail
 
@@ -265,13 +266,14 @@ LOGGING: dict[str, Any] = {
             "format": "{asctime} {levelname:<7} {name} {message}",
             "style": "{",
         },
+        "json": {"()": "chat.logs.JsonFormatter"},
     },
     "filters": {
         "without_traceback": {"()": "chat.logs.WithoutTraceback"},
         "without_secrets": {"()": "chat.logs.WithoutSecrets"},
     },
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT},
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
@@ -294,3 +296,6 @@ LOGGING: dict[str, Any] = {
         "openai": {"level": "WARNING"},
     },
 }
+if LOG_FORMAT == "json":
+    for name in ("uvicorn", "uvicorn.access"):
+        LOGGING["loggers"][name] = {"handlers": ["stderr"], "propagate": False}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import logging
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 from django.conf import settings
@@ -127,3 +129,27 @@ def test_what_is_away_is_told_once_and_when_it_has_been_back_for_a_while(
     lines = [line.partition("tests.logs ")[2] for line in text.getvalue().splitlines()]
     told = ["the cellar is away: OSError('flooded')", "the cellar is back after 0.0 s"]
     assert lines == told[: 1 + ends]
+
+
+def test_as_json_each_entry_is_one_object_that_says_whom_it_concerns() -> None:
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    handler.setFormatter(logs.JsonFormatter())
+    logger = logging.getLogger("tests.logs.json")
+    logger.propagate = False
+    logger.addHandler(handler)
+
+    async def work() -> None:
+        logs.about(session="s-1", run=7)
+        try:
+            refuse(f"no\u2028{FORGED}")
+        except ValueError:
+            logger.exception("failed: %s", f"a\n{FORGED}")
+
+    asyncio.run(work())
+    (line,) = text.getvalue().splitlines()
+    entry = json.loads(line)
+    assert entry["message"] == f"failed: a\n{FORGED}"
+    assert (entry["session"], entry["run"], entry["level"]) == ("s-1", "7", "ERROR")
+    assert "ValueError: no" in entry["exception"]
+    assert datetime.fromisoformat(entry["time"]).tzinfo is not None
