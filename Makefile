@@ -15,29 +15,33 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # What is installed is remembered under the hash of what asked for it.
 hash = $(shell cat $(1) | sha256sum | cut -c1-16)
 RUNTIME := $(VENV)/.runtime-$(call hash,requirements.txt scripts/install-python.sh scripts/weights/backend.py)
-DEV := $(VENV)/.dev-$(call hash,requirements.txt requirements-dev.txt scripts/install-python.sh scripts/weights/backend.py)
+DEV := $(VENV)/.dev-$(call hash,requirements.txt requirements-dev.txt requirements-rag.txt scripts/install-python.sh scripts/weights/backend.py)
 NODE := node_modules/.installed-$(call hash,package-lock.json)
 
 ##@ Use
 
 .PHONY: run
 run: $(RUNTIME) ## the site at http://127.0.0.1:8000 (PORT=, HOST= to change)
-	@$(MANAGE) prepare --listen $(HOST):$(PORT)
+	@$(MANAGE) prepare --install --listen $(HOST):$(PORT)
 	@$(MANAGE) runserver --noreload $(HOST):$(PORT)
 
 .PHONY: serve
 serve: $(RUNTIME) ## the production start: uvicorn, WEB_CONCURRENCY processes
-	@$(MANAGE) prepare --listen $(HOST):$(PORT)
+	@$(MANAGE) prepare --install --listen $(HOST):$(PORT)
 	@scripts/serve.sh
 
 .PHONY: setup
 setup: $(RUNTIME) ## what `make run` installs, without running it
 
+.PHONY: rag
+rag: $(RUNTIME) ## what agents with files need; `make run` installs it when there are some
+	@scripts/install-python.sh $(VENV) rag
+
 ##@ Work on it
 
 .PHONY: dev
 dev: $(RUNTIME) ## like run, with DEBUG, and starting again when the code changes
-	@DEBUG=1 $(MANAGE) prepare --listen $(HOST):$(PORT)
+	@DEBUG=1 $(MANAGE) prepare --install --listen $(HOST):$(PORT)
 	@DEBUG=1 $(MANAGE) runserver $(HOST):$(PORT)
 
 .PHONY: test
@@ -82,6 +86,8 @@ lock: $(DEV) ## pin anew what requirements.in and requirements-dev.in ask for
 	uv pip compile --quiet --no-header --python-version 3.11 requirements.in -o requirements.txt
 	# Without the folder of the weights: a constraint needs a name and a version.
 	grep -v '^\./' requirements.txt | uv pip compile --quiet --no-header --python-version 3.11 -c - requirements-dev.in -o requirements-dev.txt
+	# What is not installed anyway.
+	grep -v '^\./' requirements.txt | uv pip compile --quiet --no-header --no-annotate --python-version 3.11 -c - requirements-rag.in | grep -vxFf requirements.txt > requirements-rag.txt
 
 .PHONY: clean
 clean: ## remove what was installed and built; the data folder stays

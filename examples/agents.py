@@ -1,4 +1,4 @@
-"""Agents of Qwen-Agent as they are: a tool, ReAct, a router, a group, a workflow.
+"""Agents of Qwen-Agent as they are: tools, files, ReAct, a router, a group, a workflow.
 
     LLM_BASE_URL=http://localhost:11434/v1 LLM_MODEL=qwen3 \\
         AGENTS=examples/agents.py make run
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from qwen_agent import Agent
@@ -53,13 +54,20 @@ stepwise = ReActChat(
     function_list=["tide"],
 )
 
+pilot = Assistant(
+    llm=LLM,
+    name="pilot",
+    description="Knows what is written about the harbour of Whitby.",
+    files=[str(Path(__file__).with_name("harbour.txt"))],
+)
+
 poet = Assistant(llm=LLM, name="poet", description="Writes verses.")
 
 desk = Router(
     llm=LLM,
     name="desk",
     description="Asks whoever knows.",
-    agents=[harbour, poet],
+    agents=[harbour, pilot, poet],
 )
 
 crew = GroupChat(
@@ -94,4 +102,11 @@ class Letter(Agent):  # type: ignore[misc]  # the library has no types
         yield from self.drafter.run([*messages, *draft, Message("user", wanted)])
 
 
-agents = [harbour, stepwise, desk, crew, Letter()]
+agents = [harbour, pilot, stepwise, desk, crew, Letter()]
+chatbot_config = {
+    "prompt.suggestions": [
+        "When is high water at Whitby?",
+        "Who is the pilot of Whitby?",
+        "What shall we have for supper?",
+    ],
+}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the virtual environment and installs the pinned packages.
-# Usage: install-python.sh VENV runtime|dev
+# Usage: install-python.sh VENV runtime|rag|dev
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$1 what=$2
@@ -28,9 +28,13 @@ runtime)
     echo "Installing the site's packages and the built-in model (some 400 MB; a few minutes the first time)"
     set -- -r requirements.txt
     ;;
+rag)
+    echo "Installing what reads files (some 70 MB)"
+    set -- -r requirements-rag.txt
+    ;;
 dev)
     echo "Installing the packages for tests and checks"
-    set -- -r requirements-dev.txt
+    set -- -r requirements-dev.txt -r requirements-rag.txt
     ;;
 esac
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import stat
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from django.contrib.auth import authenticate, get_user_model
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
+from chat.agents import registry
 from chat.agents.model.local import LocalServer, find_local_servers
 from chat.management.commands import prepare
 from tests.model_server.process import ModelServer
@@ -96,6 +98,22 @@ def test_prepare_offers_a_model_server_that_runs_here(
         assert f"LLM_BASE_URL={model.base_url} LLM_MODEL=" in said
         settings.LLM_BASE_URL = model.base_url
         assert "Ollama" not in run("prepare", "--listen", f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_prepare_installs_what_agents_with_files_lack(
+    monkeypatch: pytest.MonkeyPatch, own_folder: Path, code: int
+) -> None:
+    install = own_folder / "install.sh"
+    install.write_text(f'#!/bin/sh\necho "$@" > {own_folder}/asked\nexit {code}\n')
+    install.chmod(0o755)
+    monkeypatch.setattr(prepare, "INSTALL", install)
+    assert "files" not in run("prepare", "--install")
+    monkeypatch.setattr(registry, "lacking_packages", lambda: ["pilot"])
+    said = run("prepare", "--install")
+    assert "pilot has files" in said
+    assert ("Going on without: pilot out of order." in said) == bool(code)
+    assert (own_folder / "asked").read_text().split() == [sys.prefix, "rag"]
 
 
 def found_at(port: int) -> Callable[..., list[LocalServer]]:

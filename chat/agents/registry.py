@@ -154,6 +154,12 @@ def model_info() -> ModelInfo | None:
     return ModelInfo(Path(path).stem if path else NAME, builtin=True)
 
 
+def lacking_packages() -> list[str]:
+    """The names of agents that have files, while what reads those is not installed."""
+    own = (each for each in _by_name().values() if isinstance(each, HostedAgent))
+    return [agent.name for agent in own if agent.lacks_packages]
+
+
 def warm_up(then: Callable[[], None]) -> None:
     """Import the library in the background, so that the first answer is quick.
 

@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from chat.agents.base import AgentError, Exchange, Part, RunEnded, RunSink
 from chat.agents.qwen.history import messages_of
+from chat.agents.qwen.hosted_run import YOUR_TURN, HostedRun, out_of_order
 from chat.agents.qwen.run import RunClosed, has_answer
-from chat.agents.qwen.scopes import YOUR_TURN, HostedRun, RunOver, out_of_order
+from chat.agents.qwen.scopes import RunOver
 from chat.agents.qwen.threads import ThreadPool
 from chat.agents.stream import Streamed
 from chat.agents.tools.errors import kind_and_message
@@ -69,13 +70,23 @@ class HostedAgent(Streamed):
         """In its owner's words; or why it is out of order, as far as is known."""
         if self._broken:
             return f"Out of order: {self._broken}"
-        trouble: str = _seams().trouble(self._agent)
+        trouble: str = _equipment().trouble(self._agent)
         return trouble or self._description
+
+    @property
+    def lacks_packages(self) -> bool:
+        """Whether it has files, and what reads them is not installed."""
+        equipment = _equipment()
+        return bool(
+            self._agent is not None
+            and equipment.has_files(self._agent)
+            and equipment.lacks_packages()
+        )
 
     def begin(self) -> None:
         """Start what its runs will need, in the background; not what is each run's."""
         if self._agent is not None and self._make is None:
-            _seams().begin(self._agent)
+            _equipment().begin(self._agent)
 
     def is_repeatable(self, tool_name: str) -> bool:
         """Looking up files is; other tools say so by an attribute of that name."""
@@ -145,7 +156,7 @@ class HostedAgent(Streamed):
         finally:
             seams.current.reset(token)
             if made is not None:
-                seams.end(made)
+                _equipment().end(made)
         run.end(error)
 
     def _messages(
@@ -172,6 +183,10 @@ def _seams() -> Any:
     return sys.modules["chat.agents.qwen.seams"]
 
 
+def _equipment() -> Any:
+    return sys.modules["chat.agents.qwen.equipment"]
+
+
 def install(hosting: Hosting) -> None:
     """Listen to the library's agents from now on. Imports it: takes seconds."""
     seams = import_module("chat.agents.qwen.seams")
@@ -196,7 +211,7 @@ def host(each: Any, hosting: Hosting) -> HostedAgent:
     """An agent, or a function without arguments that makes one for each run."""
     if is_agent(each):
         return HostedAgent(
-            _seams().name_of(each), _first_line(each.description), each, hosting
+            _equipment().name_of(each), _first_line(each.description), each, hosting
         )
     try:
         sample = each()
@@ -207,7 +222,7 @@ def host(each: Any, hosting: Hosting) -> HostedAgent:
     if not is_agent(sample):
         kind = type(sample).__name__
         return HostedAgent.broken(each.__name__, f"it made a {kind}", hosting)
-    name = _seams().name_of(sample)
+    name = _equipment().name_of(sample)
     description = _first_line(sample.description)
     return HostedAgent(name, description, sample, hosting, make=each)
 

@@ -42,17 +42,16 @@ from qwen_agent.tools.retrieval import Retrieval
 
 from chat.agents.base import AgentError
 from chat.agents.model.client import ChatRequest, ChatServer, ServerConfig
+from chat.agents.qwen import equipment
+from chat.agents.qwen.equipment import name_of, without_folders
 from chat.agents.qwen.history import as_openai
 from chat.agents.qwen.library import UNBOUNDED, messages_of
-from chat.agents.qwen.mcp import ToolServers
-from chat.agents.qwen.scopes import Role, RunOver, Said, Scope, Snapshots
+from chat.agents.qwen.scopes import Role, RunOver, Scope
+from chat.agents.qwen.speech import Said, Snapshots
 from chat.agents.tools.errors import kind_and_message
 
 VERSION: Final = "0.0.34"
 WORKSPACE: Final = "DEFAULT_WORKSPACE"
-# What agents of the library have here besides.
-SERVERS: Final = "mcp_servers_here"
-LACKING: Final = "lacking_here"
 KEYGEN: Final = "qwen_agent.agents.keygen_strategies"
 # What the library's client takes that is not of the request's body.
 NOT_SENT: Final = frozenset(
@@ -138,7 +137,7 @@ def run(self: Any, messages: list[Any], **kwargs: Any) -> Iterator[list[Any]]:
     """`Agent.run`: what is said meanwhile is said by this agent."""
     outer = current.get()
     try:
-        _equip(self)
+        equipment.equip(self)
     except AgentError as error:
         if outer is None:
             raise
@@ -187,11 +186,6 @@ def _role(outer: Scope, agent: Any) -> Role:
     if isinstance(outer.agent, GroupChat | DialogueSimulator):
         return "speaker"
     return "inside"
-
-
-def name_of(agent: Any) -> str:
-    """What it is called; its kind, where it has no name."""
-    return str(agent.name or type(agent).__name__)[:64]
 
 
 def goes_on(agent: Any) -> bool:
@@ -266,7 +260,7 @@ def retrieve(self: Any, params: Any, **kwargs: Any) -> Any:
     scope = current.get()
     if scope is None or scope.call is not None:
         return _retrieve(self, params, **kwargs)
-    found = scope.call_tool("retrieval", params, self, kwargs)
+    found = scope.call_tool("retrieval", params, self, kwargs, without_folders)
     if isinstance(found, str) and found.startswith("Error: "):
         raise AgentError("tool_failed", found.removeprefix("Error: "), retryable=True)
     return found
@@ -278,8 +272,7 @@ def init_tool(self: Any, tool: Any) -> None:
     MCP servers are started later, by `begin`, or by the agent's first run.
     """
     if isinstance(tool, dict) and "mcpServers" in tool:
-        servers = ToolServers(tool["mcpServers"], _limits.tool_servers)
-        vars(self).setdefault(SERVERS, []).append(servers)
+        equipment.add_servers(self, tool["mcpServers"], _limits.tool_servers)
         return
     try:
         _init_tool(self, tool)
@@ -287,53 +280,7 @@ def init_tool(self: Any, tool: Any) -> None:
         if current.get() is not None:
             raise
         is_ours = isinstance(error, AgentError)
-        reason = str(error) if is_ours else kind_and_message(error)
-        vars(self).setdefault(LACKING, reason)
-
-
-def trouble(agent: Any) -> str:
-    """What is out of order, as far as is known: the agent, or one of its team."""
-    for each in _with_members(agent):
-        found = (servers.trouble for servers in vars(each).get(SERVERS, ()))
-        if reason := vars(each).get(LACKING) or next(filter(None, found), ""):
-            whose = "Out" if each is agent else f"{name_of(each)} is out"
-            return f"{whose} of order: {reason}"
-    return ""
-
-
-def begin(agent: Any) -> None:
-    """Start the MCP servers of the agent, and of those that it works with."""
-    for each in _with_members(agent):
-        for servers in vars(each).get(SERVERS, ()):
-            servers.begin()
-
-
-def end(agent: Any) -> None:
-    """End them: the agent was made for one run, which is over."""
-    for each in _with_members(agent):
-        for servers in vars(each).get(SERVERS, ()):
-            servers.end()
-
-
-def _equip(agent: Any) -> None:
-    """Give the agent the tools of its MCP servers. Blocking. Raises AgentError."""
-    if reason := vars(agent).get(LACKING):
-        raise AgentError("internal", f"{name_of(agent)} is out of order: {reason}")
-    for servers in vars(agent).get(SERVERS, ()):
-        for tool in servers.tools():
-            agent.function_map.setdefault(tool.name, tool)
-
-
-def _with_members(agent: Any) -> Iterator[Any]:
-    """The agent, and those that it has in its attributes, each once."""
-    found, seen = [agent], {id(agent)}
-    for each in found:
-        yield each
-        for value in vars(each).values():
-            for member in value if isinstance(value, list | tuple) else (value,):
-                if isinstance(member, Agent) and id(member) not in seen:
-                    seen.add(id(member))
-                    found.append(member)
+        equipment.lack(self, str(error) if is_ours else kind_and_message(error))
 
 
 # ---------------------------------------------------------------- models

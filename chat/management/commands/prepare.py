@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from argparse import ArgumentParser
 from shlex import quote
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.management import call_command
@@ -17,6 +19,8 @@ from chat.agents import registry
 from chat.agents.model.local import find_local_servers
 from reasoning_site.storage import collect_static_files
 
+INSTALL: Final = settings.BASE_DIR / "scripts" / "install-python.sh"
+
 
 class Command(BaseCommand):
     """Migrates, tidies, collects static files, makes the first account."""
@@ -26,11 +30,22 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the address that the site is about to listen on."""
         parser.add_argument("--listen", metavar="HOST:PORT", help="is it free?")
+        parser.add_argument(
+            "--install", action="store_true", help="what agents with files need"
+        )
 
-    def handle(self, *_args: Any, listen: str | None = None, **_options: Any) -> None:
+    def handle(
+        self,
+        *_args: Any,
+        listen: str | None = None,
+        install: bool = False,
+        **_options: Any,
+    ) -> None:
         """Prepare, and say where to look; safe to repeat."""
         if listen:
             ensure_free(listen)
+        if install:
+            self._install_for_files()
         call_command("migrate", interactive=False, verbosity=0)
         store.clean_up()
         if not settings.DEBUG:  # with DEBUG they are served from where they are
@@ -39,6 +54,20 @@ class Command(BaseCommand):
         if listen:
             self._offer_local_model(split(listen)[1])
             self.stdout.write(self.style.SUCCESS(f"Open {address(listen)}"))
+
+    def _install_for_files(self) -> None:
+        """Install what agents of one's own need that have files."""
+        names = registry.lacking_packages()
+        if not names:
+            return
+        has = f"{', '.join(names)} {'has' if len(names) == 1 else 'have'}"
+        self.stdout.write(
+            f"{has} files to look things up in: installing what reads them"
+        )
+        try:
+            subprocess.run([INSTALL, sys.prefix, "rag"], check=True)  # noqa: S603
+        except (OSError, subprocess.CalledProcessError):
+            self.stdout.write(f"Going on without: {', '.join(names)} out of order.")
 
     def _offer_local_model(self, own_port: int) -> None:
         """Where the small built-in model answers, name a larger one that runs here."""

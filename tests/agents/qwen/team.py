@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from qwen_agent import Agent
@@ -15,6 +16,8 @@ from qwen_agent.agents import Assistant, GroupChat, ReActChat, Router
 from qwen_agent.llm.base import BaseChatModel, register_llm
 from qwen_agent.llm.schema import Message
 from qwen_agent.tools.base import BaseTool, register_tool
+
+HARBOUR = Path(__file__).parents[3] / "examples" / "harbour.txt"
 
 
 @register_tool("shout", allow_overwrite=True)
@@ -108,5 +111,12 @@ agents = [
     Assistant(llm={"model": "p", "model_type": "parrot"}, name="parrot"),
     member("broken", "t-ann", function_list=["there_is_no_such_tool"]),
     lambda: member("made", "t-ann"),
+    member("coder", "t-ann", function_list=["code_interpreter"]),
+    member(
+        "pilot",
+        "t-pilot",
+        files=[str(HARBOUR)],
+        rag_cfg={"max_ref_token": 60, "parser_page_size": 40},
+    ),
 ]
 agents[0].llm.use_raw_api = True

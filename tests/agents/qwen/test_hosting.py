@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,10 @@ SCENARIOS: dict[str, list[Any]] = {
     "t-ann": [[{"text": "I am Ann."}]],
     "t-bob": [[{"text": "I am Bob."}]],
     "t-cid": [[{"text": "I am Cid."}]],
+    "t-pilot": [
+        [{"text": '{"keywords_en": ["pilot", "Whitby"]}'}],
+        [{"text": "Anna Bell."}],
+    ],
 }
 
 
@@ -53,10 +58,12 @@ def server() -> Iterator[ModelServer]:
 def team(server: ModelServer) -> Iterator[dict[str, BaseAgent]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MODEL_SERVER", server.base_url)
+        patch.setenv("PATH", "/nowhere")  # there may be a Docker
         for name, rounds in SCENARIOS.items():
             played = [{"actions": each} for each in rounds]
             # All rounds of this form are one message of the person's to the server.
-            in_one = [{"attempts": played}] if name == "t-react" else played
+            is_one = name in {"t-react", "t-pilot"}
+            in_one = [{"attempts": played}] if is_one else played
             server.add(name, {"rounds": in_one})
         found: list[BaseAgent] = load(TEAM, HOSTING).agents
         yield {agent.name: agent for agent in found}
@@ -163,6 +170,44 @@ async def test_a_workflow_names_whom_it_asks_and_says_its_own_word(
     assert [start.parent for start in starts] == [None, 0, None, 2, None]
 
 
+@pytest.mark.filterwarnings("ignore")  # of jieba's, as it is imported
+async def test_what_is_looked_up_in_files_is_shown_without_where_they_lie(
+    team: dict[str, BaseAgent], server: ModelServer
+) -> None:
+    told = await play(team["pilot"], "Who is the pilot?")
+    assert [part.type for part in told.parts] == [
+        *("thought", "tool_use", "tool_result", "final_answer")
+    ]
+    assert told.answer == "Anna Bell."
+    use, result = told.parts[1:3]
+    assert use.tool_name == "retrieval"
+    assert use.tool_input is not None
+    assert use.tool_input["files"] == ["harbour.txt"]
+    assert "Anna Bell" in result.content
+    assert "22 pounds" not in result.content  # it is not all of the file
+    assert "examples" not in use.content + result.content
+    asked = server.requests()[-1]["request"]["messages"]
+    assert "Anna Bell" in asked[0]["content"]
+    assert team["pilot"].is_repeatable("retrieval")
+
+
+async def test_agents_that_lack_what_is_not_installed_say_so(
+    team: dict[str, BaseAgent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Docker" in team["coder"].description
+    equipment = sys.modules["chat.agents.qwen.equipment"]
+    monkeypatch.setattr(equipment, "FOR_FILES", ("json", "no_such_package"))
+    assert "make rag" in team["pilot"].description
+    told = await play(team["pilot"])
+    assert told.end is not None
+    assert told.end.error is not None
+    assert "make rag" in told.end.error.message
+    assert [n for n, a in team.items() if getattr(a, "lacks_packages", False)] == [
+        "pilot"
+    ]
+    assert (await play(team["made"])).answer == "I am Ann."
+
+
 async def test_a_model_of_another_kind_is_told_of_as_it_speaks(
     team: dict[str, BaseAgent],
 ) -> None:
@@ -197,13 +242,14 @@ async def test_what_an_assistant_has_done_is_not_done_again(
     assert not team["group"].can_continue  # type: ignore[attr-defined]
 
 
+@pytest.mark.filterwarnings("ignore")  # of jieba's, as it is imported
 async def test_the_examples_of_the_page_are_agents_that_answer(
     server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LLM_BASE_URL", server.base_url)
     monkeypatch.setenv("LLM_MODEL", "t-critic")
     agents = load(str(EXAMPLE), HOSTING).agents
-    names = ["harbour", "stepwise", "desk", "crew", "letter"]
+    names = ["harbour", "pilot", "stepwise", "desk", "crew", "letter"]
     assert [agent.name for agent in agents] == names
     for agent in agents:
         told = await play(agent)

@@ -1,0 +1,241 @@
+"""One run of agents of the library's own, as it happens on the event loop."""
+
+from __future__ import annotations
+
+import contextvars
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from chat.agents.base import (
+    Exchange,
+    Failure,
+    Part,
+    PartType,
+    RunEnded,
+    RunSink,
+)
+from chat.agents.model.client import ChatModel, ChatRequest
+from chat.agents.model.rounds import Call, Round, object_in
+from chat.agents.qwen.run import LibraryRun, RunClosed
+from chat.agents.qwen.scopes import HeldPart, RunOver, Scope, ScopedSink
+from chat.agents.qwen.speech import Ear, ReactText, Said, Snapshots, same
+from chat.agents.qwen.threads import ThreadPool
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+YOUR_TURN: Final = "It is your turn."
+
+
+class HostedRun(LibraryRun):
+    """What one run of an agent of the library's own does on the event loop."""
+
+    def __init__(
+        self,
+        sink: RunSink,
+        *,
+        history: Sequence[Exchange],
+        done: Sequence[Part],
+        max_rounds: int,
+        thinking: bool,
+        tool_threads: ThreadPool,
+        tool_timeout: float,
+    ) -> None:
+        super().__init__(
+            None,
+            sink,
+            history=history,
+            done=done,
+            max_rounds=max_rounds,
+            text_protocol=False,
+            thinking=thinking,
+        )
+        self.sink = sink
+        self.held: HeldPart | None = None
+        self.telling: Snapshots | None = None  # a round that is under way
+        self.base = Scope(self)
+        self._said: list[str] = []  # texts that were settled
+        self._tool_threads = tool_threads
+        self._tool_timeout = tool_timeout
+
+    @property
+    def iteration(self) -> int:
+        """The round under way."""
+        return max(1, self._iteration)
+
+    def has_said(self, text: str) -> bool:
+        """Whether this was shown before."""
+        return any(same(said, text) for said in self._said)
+
+    def settle(self, kind: PartType) -> None:
+        """What was held is this for good."""
+        held, self.held = self.held, None
+        if held is None:
+            return
+        self._said.append(held.content)
+        self._answered = self._answered or kind == "final_answer"
+        held.settle(kind)
+
+    def begin_round(self, scope: Scope, tools: Any) -> Round:
+        """A new round of a model, said in this scope. Raises OutOfRounds."""
+        sink = ScopedSink(self, scope)
+        return self._begin_round(sink, tools, text_protocol=bool(tools))
+
+    async def round(
+        self, scope: Scope, model: ChatModel, request: ChatRequest, tools: Any
+    ) -> Said:
+        """Ask the model once, showing its answer as it comes."""
+        said = self.begin_round(scope, tools)
+        react = ReactText(said) if scope.is_react else None
+        ear = Ear(said, said.text if react is None else react.feed)
+        await self._hear(said, ear, model, request)
+        if react is not None:
+            react.close()
+        said.finish()
+        scope.calls.extend(said.calls)
+        return Said("".join(ear.chunks), said)
+
+    async def say_own(self, scope: Scope, text: str) -> None:
+        """An agent's own words, or more of them."""
+        held = self.held
+        is_more = held is not None and held.is_own and held.scope is scope
+        if held is not None and is_more and text.startswith(held.content):
+            held.grow(text[len(held.content) :])
+            return
+        part = ScopedSink(self, scope).start("final_answer", self.iteration)
+        part.grow(text)
+        part.finish()
+        if self.held is not None:
+            self.held.is_own = True
+
+    async def leave(self, scope: Scope, text: str) -> None:
+        """The scope's agent has ended with this text."""
+        if self.telling is not None:  # nobody wanted the rest of it
+            await self.telling.finish()
+        if scope.role in {"helper", "host"}:
+            if self.held is not None and self.held.scope.is_inside(scope):
+                self.settle("thought")
+            return
+        if text.startswith("<!-- INTERRUPT: PENDING_USER_INPUT"):
+            text = YOUR_TURN
+        held = self.held
+        if text and not scope.is_opaque:
+            if held is None and not self.has_said(text):
+                await self.say_own(scope, text)
+            elif held is not None and not same(held.content, text):
+                if held.scope is scope:
+                    held.replace(text=text)
+                else:
+                    await self.say_own(scope, text)
+        if scope.role == "speaker":
+            self.settle("final_answer")
+
+    async def use(
+        self,
+        scope: Scope,
+        name: str,
+        arguments: Any,
+        tool: Any,
+        given: Any,
+        context: contextvars.Context,
+        shown: Callable[[Any], Any] | None,
+    ) -> Any:
+        """Make a call that the library asks for; its result, for the model."""
+        sink = ScopedSink(self, scope)
+        seen = shown(arguments) if shown is not None else arguments
+        call, number = self._decided(scope, sink, name, seen)
+        results: list[Any] = []
+
+        def invoke(_: dict[str, Any]) -> str:
+            result = context.run(tool.call, arguments, **given)
+            results.append(result)
+            return _as_text(result if shown is None else shown(result))
+
+        async def work(parsed: dict[str, Any]) -> str:
+            if hasattr(tool, "call_here"):
+                return str(await tool.call_here(parsed))
+            return str(await self._tool_threads.call(_within_run(invoke), parsed))
+
+        limit = getattr(tool, "time_limit", None) or self._tool_timeout
+        before, scope.call = scope.call, number
+        try:
+            text = await self.tool_call(
+                call, work if tool is not None else None, limit, sink=sink
+            )
+        finally:
+            scope.call = before
+        if not results or text.startswith("Error: "):
+            return text
+        if shown is not None:
+            return results[0]
+        is_items = isinstance(results[0], list) and all(map(_is_item, results[0]))
+        return results[0] if is_items else text
+
+    def _decided(
+        self, scope: Scope, sink: ScopedSink, name: str, arguments: Any
+    ) -> tuple[Call, int | None]:
+        """The call that the model asked for; or one that the agent makes itself."""
+        for call in scope.calls:
+            if call.name == name:
+                scope.calls.remove(call)
+                known = call.arguments if call.arguments is not None else {}
+                return Call(call.call_id, name, call.text, known), call.step
+        text = arguments if isinstance(arguments, str) else _json(arguments)
+        parsed = object_in(text)
+        call_id = self._name_call("")
+        part = sink.start("tool_use", self.iteration, name, call_id)
+        part.grow(text or "{}")
+        part.finish("ok", parsed)
+        return Call(call_id, name, text, parsed or {}), part.number
+
+    def _end(self, error: BaseException | None) -> None:
+        if self.closed or self.ended.done():
+            return
+        if error is None:
+            self.settle("final_answer")
+        elif self.held is not None:
+            self.held.settle("thought")
+            self.held = None
+        super()._end(error)
+
+
+def _within_run(function: Callable[[S], T]) -> Callable[[S], T | None]:
+    """The function, where what ends the run is an error like others, or nothing."""
+
+    def call(argument: S) -> T | None:
+        try:
+            return function(argument)
+        except RunClosed:
+            return None  # for which nobody waits any more
+        except RunOver as over:
+            if over.error is None:
+                return None
+            raise over.error from None
+
+    return call
+
+
+def _is_item(item: Any) -> bool:
+    return hasattr(item, "get_type_and_value")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=4, default=str)
+
+
+def _as_text(result: Any) -> str:
+    """A tool's result as it is shown, and as the library tells it to the model."""
+    if isinstance(result, str):
+        return result
+    if isinstance(result, list) and all(map(_is_item, result)):
+        return "\n".join(
+            str(item.text) if item.text else f"[{item.type}]" for item in result
+        )
+    return _json(result)
+
+
+def out_of_order(reason: str) -> RunEnded:
+    """The end of a run of an agent that could not be made."""
+    message = f"This agent is out of order: {reason}"
+    return RunEnded("failed", error=Failure("internal", message, retryable=True))

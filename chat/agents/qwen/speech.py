@@ -1,0 +1,171 @@
+"""What models say, as it is told: text as it came, ReAct's form, snapshots."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from chat.agents.model.fields import CallDelta
+from chat.agents.model.rounds import Round
+
+if TYPE_CHECKING:
+    from chat.agents.qwen.hosted_run import HostedRun
+    from chat.agents.qwen.scopes import Scope
+
+HOLD_BACK: Final = ("\nAction:", "\nFinal Answer:")  # what begins so is not shown yet
+_THOUGHT: Final = re.compile(r".*</think>", re.DOTALL)
+
+
+def last_text(messages: Sequence[Any]) -> str:
+    """The text that the last of the library's messages says, if it is an agent's."""
+    if not messages:
+        return ""
+    last = messages[-1]
+    if last["role"] == "function" or last.get("function_call"):
+        return ""
+    return _THOUGHT.sub("", _content(last), count=1).strip()
+
+
+def same(one: str, other: str) -> bool:
+    """Whether the two texts are the same to a reader."""
+    return one.strip() == other.strip()
+
+
+class Said:
+    """What a model has said in a round: its text as it came, and what it meant."""
+
+    def __init__(self, text: str, meant: Round) -> None:
+        self.text = text
+        self.meant = meant
+
+
+class Ear:
+    """Takes a model's deltas: keeps the text as it came, and tells the round."""
+
+    def __init__(self, said: Round, feed: Callable[[str], object]) -> None:
+        self.chunks: list[str] = []
+        self.reasoning_fields = said.reasoning_fields
+        self.reasoning = said.reasoning
+        self.call = said.call
+        keep = self.chunks.append
+
+        def text(piece: str) -> None:
+            keep(piece)
+            feed(piece)
+
+        self.text = text
+
+
+class ReactText:
+    """What a model says in the form Thought, Action, Final Answer, piece by piece."""
+
+    def __init__(self, said: Round) -> None:
+        self._said = said
+        self._held = "\n"  # what begins a line may begin the text
+        self._is_fresh = True  # nothing of this part was said
+        self._part: Literal["thought", "action", "answer"] = "thought"
+
+    def feed(self, text: str) -> None:
+        """More text."""
+        if self._part == "answer":
+            self._say(text)
+            return
+        self._held += text
+        if self._part == "thought":
+            self._look()
+
+    def _look(self) -> None:
+        found = re.search(r"\n(Action|Final Answer):", self._held)
+        if found is not None:
+            self._think(self._held[: found.start()])
+            self._is_fresh = True
+            rest = self._held[found.end() :]
+            if found[1] == "Action":
+                self._part, self._held = "action", self._held[found.start() :]
+            else:
+                self._part, self._held = "answer", ""
+                self._say(rest)
+            return
+        keep = self._held.rfind("\n")
+        tail = self._held[keep:] if keep >= 0 else ""
+        if not any(sign.startswith(tail) for sign in HOLD_BACK):
+            tail = ""
+        shown = self._held[: len(self._held) - len(tail)]
+        self._held = tail
+        self._think(shown)
+
+    def close(self) -> None:
+        """That was all. What has no form is the answer."""
+        if self._part == "action":
+            if "\nAction Input:" not in self._held:
+                self._say(self._held)
+        elif self._part == "thought":
+            self._think(self._held)
+            self._said.answer_after_all()
+
+    def _think(self, text: str) -> None:
+        if text := self._trimmed(text):
+            self._said.think(text)
+
+    def _say(self, text: str) -> None:
+        if text := self._trimmed(text):
+            self._said.say(text)
+
+    def _trimmed(self, text: str) -> str:
+        """Without the space at its part's beginning."""
+        text = text.lstrip() if self._is_fresh else text
+        self._is_fresh = self._is_fresh and not text
+        return text
+
+
+class Snapshots:
+    """A round of a model of another kind, told by what it has said so far."""
+
+    def __init__(self, run: HostedRun, scope: Scope) -> None:
+        self._run = run
+        self._scope = scope
+        self._round: Round | None = None
+        self._told = {"reasoning": "", "text": ""}
+        self._last: Sequence[Any] = ()
+
+    async def update(self, messages: Sequence[Any]) -> None:
+        """All that the model has said so far, as the library has it."""
+        if self._round is None:
+            self._round = self._run.begin_round(self._scope, {})
+            self._run.telling = self
+        self._last = messages
+        reasoning = "".join(str(m.get("reasoning_content") or "") for m in messages)
+        text = "".join(_content(m) for m in messages if not m.get("function_call"))
+        sign = text.rfind("<")
+        if sign >= 0 and "<tool_call>".startswith(text[sign:]):
+            text = text[:sign]
+        self._tell("reasoning", reasoning, self._round.reasoning)
+        self._tell("text", text, self._round.text)
+        if self._run.sink.crowded:
+            await self._run.sink.committed()
+
+    def _tell(self, kind: str, text: str, tell: Callable[[str], object]) -> None:
+        told = self._told[kind]
+        if text.startswith(told) and text != told:
+            tell(text[len(told) :])
+            self._told[kind] = text
+
+    async def finish(self) -> None:
+        """That was all."""
+        if self._round is None:
+            return
+        self._run.telling = None
+        for index, message in enumerate(self._last):
+            if call := message.get("function_call"):
+                delta = CallDelta(call["name"], call["arguments"], index=index)
+                self._round.call(delta)
+        self._round.finish()
+        self._scope.calls.extend(self._round.calls)
+
+
+def _content(message: Any) -> str:
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(str(item.get("text") or "") for item in content)
