@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from chat.agents.base import (
     Exchange,
     Failure,
+    OpenPart,
     Part,
     PartType,
     RunEnded,
@@ -18,7 +19,7 @@ from chat.agents.base import (
 from chat.agents.model.client import ChatModel, ChatRequest
 from chat.agents.model.rounds import Call, Round, object_in
 from chat.agents.qwen.run import LibraryRun, RunClosed
-from chat.agents.qwen.scopes import HeldPart, RunOver, Scope, ScopedSink
+from chat.agents.qwen.scopes import HeldPart, RunOver, Scope
 from chat.agents.qwen.speech import Ear, ReactText, Said, Snapshots, same
 from chat.agents.qwen.threads import ThreadPool
 
@@ -53,8 +54,8 @@ class HostedRun(LibraryRun):
         )
         self.sink = sink
         self.held: HeldPart | None = None
-        self.telling: Snapshots | None = None  # a round that is under way
-        self.base = Scope(self)
+        self.telling: tuple[Scope, Snapshots] | None = None  # a round under way
+        self.base = Scope()
         self._said: list[str] = []  # texts that were settled
         self._tool_threads = tool_threads
         self._tool_timeout = tool_timeout
@@ -76,6 +77,53 @@ class HostedRun(LibraryRun):
         self._said.append(held.content)
         self._answered = self._answered or kind == "final_answer"
         held.settle(kind)
+
+    def parent_of(self, scope: Scope) -> int | None:
+        """The number of the step that the scope's steps are inside of."""
+        if not scope.has_parent:
+            scope.has_parent = True
+            scope.parent = self._find_parent(scope)
+        return scope.parent
+
+    def _find_parent(self, scope: Scope) -> int | None:
+        outer = scope.outer
+        if outer is None or outer.outer is None:
+            return None  # the run's own agent
+        if scope.role != "inside":
+            return self.parent_of(outer)
+        if outer.call is not None:
+            return outer.call
+        held = self.held
+        if held is not None and held.scope is outer:
+            self.settle("thought")
+            return held.number
+        asked = ScopedSink(self, outer).start("thought", self.iteration)
+        asked.grow(f"{scope.label} is asked.")
+        asked.finish()
+        return asked.number
+
+    def hold(self, part: HeldPart) -> None:
+        """The text is the answer, unless something follows it."""
+        self.held = part
+
+    def snapshots(self, scope: Scope) -> Snapshots:
+        """For a round of a model that speaks by them."""
+
+        def begin() -> Round:
+            self.telling = scope, snapshots
+            return self.begin_round(scope, {})
+
+        snapshots = Snapshots(begin, self.sink)
+        return snapshots
+
+    async def end_of_snapshots(self) -> None:
+        """The model has said all that it will, or nobody wants the rest."""
+        if self.telling is None:
+            return
+        (scope, snapshots), self.telling = self.telling, None
+        snapshots.finish()
+        if snapshots.round is not None:
+            scope.calls.extend(snapshots.round.calls)
 
     def begin_round(self, scope: Scope, tools: Any) -> Round:
         """A new round of a model, said in this scope. Raises OutOfRounds."""
@@ -111,8 +159,7 @@ class HostedRun(LibraryRun):
 
     async def leave(self, scope: Scope, text: str) -> None:
         """The scope's agent has ended with this text."""
-        if self.telling is not None:  # nobody wanted the rest of it
-            await self.telling.finish()
+        await self.end_of_snapshots()
         if scope.role in {"helper", "host"}:
             if self.held is not None and self.held.scope.is_inside(scope):
                 self.settle("thought")
@@ -198,6 +245,50 @@ class HostedRun(LibraryRun):
             self.held.settle("thought")
             self.held = None
         super()._end(error)
+
+
+class ScopedSink:
+    """The run's sink, for what is said in a scope."""
+
+    def __init__(self, run: HostedRun, scope: Scope) -> None:
+        self._run = run
+        self._scope = scope
+
+    def start(
+        self,
+        kind: PartType,
+        iteration: int,
+        tool_name: str = "",
+        call_id: str = "",
+        *,
+        agent: str = "",
+        parent: int | None = None,
+    ) -> OpenPart:
+        """Open a part; what was held before it was not the answer."""
+        scope = self._scope
+        parent = self._run.parent_of(scope) if parent is None else parent
+        self._run.settle("thought")
+        part = self._run.sink.start(
+            kind,
+            iteration,
+            tool_name,
+            call_id,
+            agent=agent or scope.label,
+            parent=parent,
+        )
+        if kind in {"tool_use", "tool_result"}:
+            return part
+        return HeldPart(scope, part, kind, self._run.hold)
+
+    def count(self, usage: Any) -> None:
+        self._run.sink.count(usage)
+
+    @property
+    def crowded(self) -> bool:
+        return self._run.sink.crowded
+
+    async def committed(self) -> None:
+        await self._run.sink.committed()
 
 
 def _within_run(function: Callable[[S], T]) -> Callable[[S], T | None]:

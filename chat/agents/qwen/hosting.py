@@ -14,6 +14,7 @@ from msgspec import Struct
 from chat.agents.base import AgentError, Exchange, Part, RunEnded, RunSink
 from chat.agents.qwen.history import messages_of
 from chat.agents.qwen.hosted_run import YOUR_TURN, HostedRun, out_of_order
+from chat.agents.qwen.inside import Inside
 from chat.agents.qwen.run import RunClosed, has_answer
 from chat.agents.qwen.scopes import RunOver
 from chat.agents.qwen.threads import ThreadPool
@@ -137,7 +138,7 @@ class HostedAgent(Streamed):
         if run.closed:
             return
         seams = _seams()
-        token = seams.current.set(run.base)
+        token = seams.current.set(Inside(run, run.base))
         error: BaseException | None = None
         made = None
         try:

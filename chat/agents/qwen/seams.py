@@ -45,9 +45,10 @@ from chat.agents.model.client import ChatRequest, ChatServer, ServerConfig
 from chat.agents.qwen import equipment
 from chat.agents.qwen.equipment import name_of, without_folders
 from chat.agents.qwen.history import as_openai
+from chat.agents.qwen.inside import Inside
 from chat.agents.qwen.library import UNBOUNDED, messages_of
 from chat.agents.qwen.scopes import Role, RunOver, Scope
-from chat.agents.qwen.speech import Said, Snapshots
+from chat.agents.qwen.speech import Said
 from chat.agents.tools.errors import kind_and_message
 
 VERSION: Final = "0.0.34"
@@ -58,7 +59,7 @@ NOT_SENT: Final = frozenset(
     {"extra_headers", "extra_query", "http_client", "organization", "project"}
 )
 
-current: ContextVar[Scope | None] = ContextVar("current", default=None)
+current: ContextVar[Inside | None] = ContextVar("current", default=None)
 _offered: ContextVar[list[dict[str, Any]]] = ContextVar("offered")
 _servers: dict[tuple[Any, ...], ChatServer] = {}  # by what they are asked with
 _lock = threading.Lock()
@@ -142,15 +143,17 @@ def run(self: Any, messages: list[Any], **kwargs: Any) -> Iterator[list[Any]]:
         if outer is None:
             raise
         raise RunOver(error) from error  # whatever the one that asked it catches
-    stream = _run(self, messages, **kwargs)
-    return stream if outer is None else _followed(_enter(outer, self), stream)
+    stream: Iterator[list[Any]] = _run(self, messages, **kwargs)
+    if outer is None:
+        return stream
+    return _followed(Inside(outer.run, _enter(outer.scope, self)), stream)
 
 
-def _followed(scope: Scope, stream: Iterator[list[Any]]) -> Iterator[list[Any]]:
+def _followed(here: Inside, stream: Iterator[list[Any]]) -> Iterator[list[Any]]:
     last: list[Any] = []
     end = object()
     while True:
-        token = current.set(scope)
+        token = current.set(here)
         try:
             item: Any = next(stream, end)
         finally:
@@ -158,9 +161,9 @@ def _followed(scope: Scope, stream: Iterator[list[Any]]) -> Iterator[list[Any]]:
         if item is end:
             break
         last = item or last
-        scope.returned(last)
+        here.returned(last)
         yield item
-    scope.left(last)
+    here.left(last)
 
 
 def _enter(outer: Scope, agent: Any) -> Scope:
@@ -173,9 +176,7 @@ def _enter(outer: Scope, agent: Any) -> Scope:
         while above is not None:
             above.is_opaque = True  # what it returns has the form, too
             above = above.outer
-    return Scope(
-        outer.run, agent, outer=outer, label=label, role=role, is_react=is_react
-    )
+    return Scope(agent, outer=outer, label=label, role=role, is_react=is_react)
 
 
 def _role(outer: Scope, agent: Any) -> Role:
@@ -229,8 +230,8 @@ def _is_person(agent: Any) -> bool:
 
 def ask_person(question: str = "") -> str:
     """`input()`: the person is here, not at the terminal."""
-    scope = current.get()
-    if scope is None:
+    here = current.get()
+    if here is None:
         return input(question)
     raise RunOver(
         AgentError(
@@ -248,19 +249,19 @@ def call_tool(
     self: Any, tool_name: str, tool_args: str | dict[str, Any] = "{}", **kwargs: Any
 ) -> Any:
     """`Agent._call_tool`: the call is shown, limited in time, and its error cleaned."""
-    scope = current.get()
-    if scope is None:
+    here = current.get()
+    if here is None:
         return _call_tool(self, tool_name, tool_args, **kwargs)
     tool = self.function_map.get(tool_name)
-    return scope.call_tool(tool_name, tool_args, tool, kwargs)
+    return here.call_tool(tool_name, tool_args, tool, kwargs)
 
 
 def retrieve(self: Any, params: Any, **kwargs: Any) -> Any:
     """`Retrieval.call`: what an agent's memory looks up by itself is shown too."""
-    scope = current.get()
-    if scope is None or scope.call is not None:
+    here = current.get()
+    if here is None or here.scope.call is not None:
         return _retrieve(self, params, **kwargs)
-    found = scope.call_tool("retrieval", params, self, kwargs, without_folders)
+    found = here.call_tool("retrieval", params, self, kwargs, without_folders)
     if isinstance(found, str) and found.startswith("Error: "):
         raise AgentError("tool_failed", found.removeprefix("Error: "), retryable=True)
     return found
@@ -304,35 +305,35 @@ def chat_stream(
     generate_cfg: dict[str, Any],
 ) -> Iterator[list[Message]]:
     """`_chat_stream` of models that speak OpenAI's protocol: a round, by our client."""
-    scope = current.get()
-    if scope is None or _address(self, generate_cfg) is None:
+    here = current.get()
+    if here is None or _address(self, generate_cfg) is None:
         return _chat_stream(self, messages, delta_stream, generate_cfg)  # type: ignore[no-any-return]
     functions = _offered.get([])
-    return _round(scope, self, messages, generate_cfg, functions)
+    return _round(here, self, messages, generate_cfg, functions)
 
 
 def _round(
-    scope: Scope,
+    here: Inside,
     llm: Any,
     messages: list[Any],
     generate_cfg: dict[str, Any],
     functions: list[dict[str, Any]],
 ) -> Iterator[list[Message]]:
-    yield _asked(scope, llm, messages, generate_cfg, functions)
+    yield _asked(here, llm, messages, generate_cfg, functions)
 
 
 def chat_no_stream(
     self: Any, messages: list[Any], generate_cfg: dict[str, Any]
 ) -> list[Message]:
     """`_chat_no_stream`: the same round."""
-    scope = current.get()
-    if scope is None or _address(self, generate_cfg) is None:
+    here = current.get()
+    if here is None or _address(self, generate_cfg) is None:
         return _chat_no_stream(self, messages, generate_cfg)  # type: ignore[no-any-return]
-    return _asked(scope, self, messages, generate_cfg, _offered.get([]))
+    return _asked(here, self, messages, generate_cfg, _offered.get([]))
 
 
 def _asked(
-    scope: Scope,
+    here: Inside,
     llm: Any,
     messages: list[Any],
     generate_cfg: dict[str, Any],
@@ -347,10 +348,10 @@ def _asked(
         asked = as_openai(message.model_dump() for message in messages)
     else:
         asked = [_sent(each) for each in llm.convert_messages_to_dicts(messages)]
-    request = ChatRequest(asked, tools, options, thinking=scope.run.thinking)
+    request = ChatRequest(asked, tools, options, thinking=here.run.thinking)
     in_text = {each["name"]: each.get("parameters") or {} for each in functions}
     try:
-        said = scope.ask(server, request, in_text)
+        said = here.ask(server, request, in_text)
     except AgentError as error:
         raise ModelServiceError(exception=error) from error
     return messages_of(said.meant) if tools else _messages(said)
@@ -403,24 +404,23 @@ def _server(llm: Any, generate_cfg: Mapping[str, Any], timeout: Any) -> ChatServ
 
 def chat(self: Any, messages: Any, *args: Any, **kwargs: Any) -> Any:
     """`BaseChatModel.chat`: models of other kinds are told of by their snapshots."""
-    scope = current.get()
+    here = current.get()
     said = _chat(self, messages, *args, **kwargs)
-    if scope is None or _is_ours(self) or kwargs.get("delta_stream"):
+    if here is None or _is_ours(self) or kwargs.get("delta_stream"):
         return said
     if isinstance(said, list):
-        snapshots = Snapshots(scope.run, scope)
-        scope.tell(snapshots, said)
-        scope.run.ask(snapshots.finish)
+        here.tell(here.run.snapshots(here.scope), said)
+        here.run.ask(here.run.end_of_snapshots)
         return said
-    return _told(scope, said)
+    return _told(here, said)
 
 
-def _told(scope: Scope, said: Iterator[list[Any]]) -> Iterator[list[Any]]:
-    snapshots = Snapshots(scope.run, scope)
+def _told(here: Inside, said: Iterator[list[Any]]) -> Iterator[list[Any]]:
+    snapshots = here.run.snapshots(here.scope)
     for messages in said:
-        scope.tell(snapshots, messages)
+        here.tell(snapshots, messages)
         yield messages
-    scope.run.ask(snapshots.finish)
+    here.run.ask(here.run.end_of_snapshots)
 
 
 def _is_ours(llm: Any) -> bool:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
+from chat.agents.base import Flow
 from chat.agents.model.fields import CallDelta
 from chat.agents.model.rounds import Round
-
-if TYPE_CHECKING:
-    from chat.agents.qwen.hosted_run import HostedRun
-    from chat.agents.qwen.scopes import Scope
 
 HOLD_BACK: Final = ("\nAction:", "\nFinal Answer:")  # what begins so is not shown yet
 _THOUGHT: Final = re.compile(r".*</think>", re.DOTALL)
@@ -122,28 +119,27 @@ class ReactText:
 class Snapshots:
     """A round of a model of another kind, told by what it has said so far."""
 
-    def __init__(self, run: HostedRun, scope: Scope) -> None:
-        self._run = run
-        self._scope = scope
-        self._round: Round | None = None
+    def __init__(self, begin: Callable[[], Round], flow: Flow) -> None:
+        self.round: Round | None = None
+        self._begin = begin
+        self._flow = flow
         self._told = {"reasoning": "", "text": ""}
         self._last: Sequence[Any] = ()
 
     async def update(self, messages: Sequence[Any]) -> None:
         """All that the model has said so far, as the library has it."""
-        if self._round is None:
-            self._round = self._run.begin_round(self._scope, {})
-            self._run.telling = self
+        if self.round is None:
+            self.round = self._begin()
         self._last = messages
         reasoning = "".join(str(m.get("reasoning_content") or "") for m in messages)
         text = "".join(_content(m) for m in messages if not m.get("function_call"))
         sign = text.rfind("<")
         if sign >= 0 and "<tool_call>".startswith(text[sign:]):
             text = text[:sign]
-        self._tell("reasoning", reasoning, self._round.reasoning)
-        self._tell("text", text, self._round.text)
-        if self._run.sink.crowded:
-            await self._run.sink.committed()
+        self._tell("reasoning", reasoning, self.round.reasoning)
+        self._tell("text", text, self.round.text)
+        if self._flow.crowded:
+            await self._flow.committed()
 
     def _tell(self, kind: str, text: str, tell: Callable[[str], object]) -> None:
         told = self._told[kind]
@@ -151,17 +147,15 @@ class Snapshots:
             tell(text[len(told) :])
             self._told[kind] = text
 
-    async def finish(self) -> None:
+    def finish(self) -> None:
         """That was all."""
-        if self._round is None:
+        if self.round is None:
             return
-        self._run.telling = None
         for index, message in enumerate(self._last):
             if call := message.get("function_call"):
                 delta = CallDelta(call["name"], call["arguments"], index=index)
-                self._round.call(delta)
-        self._round.finish()
-        self._scope.calls.extend(self._round.calls)
+                self.round.call(delta)
+        self.round.finish()
 
 
 def _content(message: Any) -> str:
