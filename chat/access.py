@@ -24,6 +24,9 @@ class Act(Enum):
 # What a session can be shared for.
 Share: TypeAlias = Literal["read", "ask"]
 
+# What a program may do for whoever gave it a token: each includes those before it.
+Scope: TypeAlias = Literal["read", "ask", "admin"]
+
 
 class Facts(Protocol):
     """What of a session says whose it is."""
@@ -38,10 +41,19 @@ class Facts(Protocol):
 
 
 class Identity(Struct, frozen=True):
-    """Who somebody is: a signed-in user, or a guest known by a random key."""
+    """Who somebody is: a signed-in user, or a guest known by a random key.
+
+    `scope`: of the token, where it is a program of the user's that asks.
+    """
 
     user_id: int | None
     guest_key: str
+    scope: Scope | None = None
+
+    @property
+    def person(self) -> Identity:
+        """Who they are, whatever they came with: by this people are counted."""
+        return Identity(self.user_id, self.guest_key) if self.scope else self
 
     def owns(self, session: Facts) -> bool:
         """Whether the session is theirs."""
@@ -65,6 +77,12 @@ _SHARED: Final[dict[Share | None, frozenset[Act]]] = {
     "read": frozenset({Act.READ}),
     "ask": frozenset({Act.READ, Act.ASK}),
 }
+_SCOPES: Final[dict[Scope | None, frozenset[Act]]] = {
+    None: _OWNERS,
+    "read": frozenset({Act.READ}),
+    "ask": frozenset({Act.READ, Act.ASK}),
+    "admin": _OWNERS,
+}
 _REFUSALS: Final = {
     Act.ASK: "This chat is shared with you to read it, not to ask in it.",
     Act.MANAGE: "Only whose chat it is may do that.",
@@ -80,8 +98,10 @@ def rights(
     `shared`: what it is shared with them for, if at all.
     """
     if session is None:
-        return _ANYBODYS
-    return _OWNERS if who.owns(session) else _SHARED[shared]
+        allowed = _ANYBODYS
+    else:
+        allowed = _OWNERS if who.owns(session) else _SHARED[shared]
+    return allowed & _SCOPES[who.scope]
 
 
 def require(
@@ -92,5 +112,7 @@ def require(
     if act in allowed:
         return
     if Act.READ in allowed:
+        if act not in _SCOPES[who.scope]:
+            raise NotAllowedError(f"A token with the scope {who.scope} cannot do that.")
         raise NotAllowedError(_REFUSALS[act])
     raise NotYoursError

@@ -13,6 +13,7 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -21,15 +22,17 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from chat import runtime, store
-from chat.models import Process, Run, Session, Step
+from chat.models import AccessToken, Process, Run, Session, Step
 
 if TYPE_CHECKING:  # at run time ModelAdmin takes no argument
     SessionModelAdmin = admin.ModelAdmin[Session]
     RunModelAdmin = admin.ModelAdmin[Run]
     ProcessModelAdmin = admin.ModelAdmin[Process]
+    AccessTokenModelAdmin = admin.ModelAdmin[AccessToken]
     UserModelAdmin = UserAdmin[User]
 else:
     SessionModelAdmin = RunModelAdmin = ProcessModelAdmin = admin.ModelAdmin
+    AccessTokenModelAdmin = admin.ModelAdmin
     UserModelAdmin = UserAdmin
 
 MAX_SHOWN_RUNS = 50
@@ -319,6 +322,42 @@ class ProcessAdmin(_LookOnly, ProcessModelAdmin):
     def is_held(self, process: Process) -> bool:
         """Whether its death would be noticed at once, and not by its heartbeat."""
         return process.lock_pid is not None
+
+
+@admin.register(AccessToken)
+class AccessTokenAdmin(_LookOnly, AccessTokenModelAdmin):
+    """Whose programs come in with what. Rows that open nothing go after a month."""
+
+    list_display = (
+        "name",
+        "user",
+        "prefix",
+        "scope",
+        "created_at",
+        "last_used_at",
+        "expires_at",
+        "revoked_at",
+    )
+    list_filter = ("scope", ("revoked_at", admin.EmptyFieldListFilter))
+    list_select_related = ("user",)
+    search_fields = ("name", "user__username", "prefix")
+    fields = list_display
+    readonly_fields = fields
+    actions = ("revoke",)
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        """Revoked ones are still known: whoever brings one is not guessing."""
+        return False
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Whether they may end tokens."""
+        return request.user.has_perm("chat.change_accesstoken")
+
+    @admin.action(description="Revoke the chosen tokens", permissions=["revoke"])
+    def revoke(self, _request: HttpRequest, chosen: QuerySet[AccessToken]) -> None:
+        """End them, and what programs have open with them."""
+        chosen.filter(revoked_at=None).update(revoked_at=Now())
+        runtime.call_soon(lambda running: running.changed_hands.set())
 
 
 @admin.register(User)

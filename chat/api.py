@@ -1,4 +1,7 @@
-"""The list of sessions over HTTP: JSON, same origin, CSRF-checked, only one's own."""
+"""The list of sessions over HTTP, in JSON, only one's own.
+
+For pages of this origin, by cookie and CSRF-checked; and for programs, by token.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +40,12 @@ def for_somebody(
     def wrapped(
         request: HttpRequest, *args: P.args, **kwargs: P.kwargs
     ) -> HttpResponse:
-        who = visitors.of_request(request)
-        if who is None or visitors.has_ended(request):
-            return _error(401, "forbidden", "Sign in first.")
+        visitor = visitors.of_api_request(request)
+        if visitor is None:
+            return _error(401, "forbidden", "Sign in, or bring a token that holds.")
         visitors.renew(request)
         try:
-            return view(request, who, *args, **kwargs)
+            return view(request, visitor.who, *args, **kwargs)
         except NotYoursError:
             return _error(404, "not_found", "There is no such session.")
         except NotAllowedError as error:

@@ -19,14 +19,18 @@ from django.db import DatabaseError
 from chat import logs, runtime, store
 from chat.access import Act, Identity, NotAllowedError, NotYoursError, rights
 from chat.agents import registry
+from chat.auth import tokens
+from chat.auth.guessing import TooManyGuessesError
 from chat.auth.limits import TooManyError
-from chat.auth.tickets import Ticket, invalid_tickets
+from chat.auth.tickets import Ticket, Visitor, ended
+from chat.auth.visitors import address_of
 from chat.live.feed import Feed
 from chat.live.outbox import Outbox, TooSlowError
 from chat.live.viewer import Viewer
 from chat.log.errors import is_away, is_busy, note_failure
 from chat.store.database import db
 from chat.wire.protocol import (
+    AUTHENTICATE_SECONDS,
     CLOSE_FORBIDDEN,
     CLOSE_NO_SUCH_SESSION,
     CLOSE_NOT_SIGNED_IN,
@@ -36,6 +40,7 @@ from chat.wire.protocol import (
     HEARTBEAT_INTERVAL,
     MAX_BAD_FRAMES,
     PROTOCOL_VERSION,
+    Authenticate,
     Chat,
     Command,
     History,
@@ -105,6 +110,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.runtime = runtime.current()
         self.closed = False
         self.bad_frames = 0
+        self.frames = 0
+        self.waits_for_token: int | None = None  # and what it is closed with else
+        self.address_key = ""
         self.ticket = None
         self.shared = None
         self.outbox = Outbox(
@@ -112,7 +120,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         )
         self.name = secrets.token_hex(4)  # in the log
         logs.about(socket=self.name)
-        with ExitStack() as self.held:
+        # `place`: what it holds as whoever it is; they may say that they are another.
+        with ExitStack() as self.held, ExitStack() as self.place:
             self.held.callback(self.outbox.close)
             self.runtime.sockets.add(self)
             self.held.callback(self.runtime.sockets.discard, self)
@@ -129,13 +138,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Accept, and only then refuse: a browser sees no reason before."""
         await self.accept()
         try:
-            await self._enter()
-        except Refused as refused:
-            await self.hang_up(refused.code)
-        except NotYoursError:
-            await self.hang_up(CLOSE_NO_SUCH_SESSION)
-        except TooManyError:
-            await self.hang_up(CLOSE_TOO_MANY)
+            await self._arrive()
+        except _ENDS as end:
+            await self._refuse_entry(end)
         except DatabaseError as error:
             note_failure("opening a socket", error)
             await self.hang_up(CLOSE_OVERLOADED)
@@ -152,16 +157,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         try:
             await self._obey(text_data)
-        except NotYoursError:
-            await self.hang_up(CLOSE_NO_SUCH_SESSION)
-        except TooSlowError:
-            await self.hang_up(CLOSE_TOO_MANY)
+        except _ENDS as end:
+            await self.hang_up(_code(end))
         if self.bad_frames >= MAX_BAD_FRAMES:
             await self.hang_up(CLOSE_NOT_THIS_PROTOCOL)
 
     async def _obey(self, text: str | None) -> None:
-        """Carry out a command or refuse it. Raises NotYoursError, TooSlowError."""
+        """Carry out a command or refuse it. Raises what ends the socket (`_ENDS`)."""
         command: Command | None = None
+        self.frames += 1
         try:
             command = self._decode(text)
             await self._carry_out(command)
@@ -190,56 +194,106 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if self.ticket is None or self.ticket.user_id is not None:
             return False
         try:
-            return bool(await db(invalid_tickets, {self.ticket}))
+            return bool(await db(ended, {self.ticket}))
         except DatabaseError:
             return False
 
     # ------------------------------------------------------------ entering
 
-    async def _enter(self) -> None:
+    async def _arrive(self) -> None:
+        """Let somebody in, if it is known who they are. Raises what is in `_ENDS`."""
         if self.runtime.draining:
             raise Refused(CLOSE_OVERLOADED)
         if not self.scope["origin_is_allowed"]:
             raise Refused(CLOSE_FORBIDDEN)
-        address = _address(self.scope)
-        self.held.enter_context(self.runtime.limits.address(address))
+        self.held.enter_context(self.runtime.limits.address(address_of(self.scope)))
         visitor = await self.scope["visitor"]()
         if visitor is None:
             raise Refused(CLOSE_NOT_SIGNED_IN)
-        self.who = who = visitor.who
-        self.ticket = visitor.ticket
-        self.address_key = visitor.address_key
-        self.held.enter_context(self.runtime.limits.person(who, address))
+        await self._enter(visitor)
+
+    async def _refuse_entry(self, end: Exception) -> None:
+        """Hang up; but who has said nothing at all may still say a token."""
+        code = _code(end)
+        may_wait = code == CLOSE_NOT_SIGNED_IN or isinstance(end, NotYoursError)
+        if not (may_wait and self.scope["says_nothing"]):
+            await self.hang_up(code)
+            return
+        self.place.close()
+        self.waits_for_token = code
+        loop = asyncio.get_running_loop()
+        patience = loop.call_later(AUTHENTICATE_SECONDS, self._lose_patience)
+        self.held.callback(patience.cancel)
+
+    def _lose_patience(self) -> None:
+        if self.waits_for_token is not None:
+            self._hang_up_soon(self.waits_for_token)
+
+    async def _authenticate(self, command: Authenticate) -> None:
+        """Be whoever the token lets in: from the first frame on, or as the same person.
+
+        Raises what is in `_ENDS`, or ProtocolError.
+        """
+        visitor = await db(tokens.admit, command.token, address_of(self.scope))
+        if visitor is None:
+            raise Refused(CLOSE_NOT_SIGNED_IN)
+        if self.frames == 1 or self.waits_for_token is not None:
+            self.waits_for_token = None
+            self.place.close()
+            try:
+                await self._enter(visitor)
+            except DatabaseError as error:
+                raise Refused(CLOSE_OVERLOADED) from error
+        elif visitor.who.person != self.who.person:
+            message = "This socket is somebody else's already. Open another one."
+            raise ProtocolError("forbidden", message)
+        else:
+            self.who, self.ticket = visitor.who, visitor.ticket
+            self._greet(self.feed.facts)
+
+    async def _enter(self, visitor: Visitor) -> None:
+        """Come in as somebody. Raises what is in `_ENDS`."""
+        who = visitor.who
         self.session_id = _session_id(self.scope)
         logs.about(session=self.session_id, socket=self.name)
+        self.place.enter_context(
+            self.runtime.limits.person(who.person, address_of(self.scope))
+        )
         watching = self.runtime.feeds.watching(self.session_id)
-        watched = self.held.enter_context(watching)
-        entry = await self._entry(await watched.ready())
+        watched = self.place.enter_context(watching)
+        entry = await self._entry(who, await watched.ready())
         self.feed = await watched.ready()
-        self._reply("connected", self._greeting(entry.facts))
-        self.viewer = Viewer(who, self.outbox, self._hang_up_soon, entry.shared)
-        self.feed.join(self.viewer, entry.facts)
+        self.who = who
+        self.ticket = visitor.ticket
+        self.address_key = visitor.address_key
+        self.shared = None
         if entry.shared is not None and who.user_id is not None:
             self.shared = store.Shared(self.session_id, who.user_id, entry.shared)
-        self.held.callback(self.feed.leave, self.viewer)
+        self._greet(entry.facts)
+        self.viewer = Viewer(who, self.outbox, self._hang_up_soon, entry.shared)
+        self.feed.join(self.viewer, entry.facts)
+        self.place.callback(self.feed.leave, self.viewer)
 
-    async def _entry(self, feed: Feed) -> store.Entry:
+    async def _entry(self, who: Identity, feed: Feed) -> store.Entry:
         """Whose the session is, if not yet nobody's. Raises NotYoursError.
 
         The feed looks every few seconds; who it would turn away may just have got it.
         """
-        if feed.facts is not None and Act.READ in rights(self.who, feed.facts):
+        if feed.facts is not None and Act.READ in rights(who, feed.facts):
             return store.Entry(feed.facts, None)
-        return await db(store.enter, self.session_id, self.who)
+        return await db(store.enter, self.session_id, who)
 
-    def _greeting(self, facts: store.SessionFacts | None) -> dict[str, Any]:
-        return {
+    def _greet(self, facts: store.SessionFacts | None) -> None:
+        greeting: dict[str, Any] = {
             "session_id": str(self.session_id),
             "agent_name": facts.agent_name if facts else registry.default(),
             "message": "Connected.",
             "protocol": PROTOCOL_VERSION,
             "heartbeat_interval": HEARTBEAT_INTERVAL,
         }
+        if self.who.scope is not None:
+            greeting["scope"] = self.who.scope
+        self._reply("connected", greeting)
 
     # ------------------------------------------------------------ commands
 
@@ -253,16 +307,21 @@ class ChatConsumer(AsyncWebsocketConsumer):
         return command
 
     async def _carry_out(self, command: Command) -> None:
+        if isinstance(command, Authenticate):
+            await self._authenticate(command)
+            return
+        if self.waits_for_token is not None:
+            raise Refused(self.waits_for_token)
         match command:
             case Ping():
                 self._reply("pong", {"timestamp": command.timestamp})
             case Chat():
                 await self._chat(command)
             case Subscribe():
-                self.runtime.limits.read(self.who)
+                self.runtime.limits.read(self.who.person)
                 await self._subscribe(command)
             case Interrupt():
-                self.runtime.limits.read(self.who)
+                self.runtime.limits.read(self.who.person)
                 await self.runtime.verbs.stop(
                     self.session_id, self.who, command.run, command.seen
                 )
@@ -272,7 +331,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                     self.session_id, self.who, command.run, self.address_key
                 )
             case History():
-                self.runtime.limits.read(self.who)
+                self.runtime.limits.read(self.who.person)
                 self._reply(
                     "history", await db(_history, self.session_id, self.who, command)
                 )
@@ -290,7 +349,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
         Each socket without a cookie is somebody new: there the address is the person.
         """
-        self.runtime.limits.message(self.address_key or self.who)
+        self.runtime.limits.message(self.address_key or self.who.person)
 
     async def _chat(self, chat: Chat) -> None:
         self._count_message()
@@ -332,8 +391,22 @@ class ChatConsumer(AsyncWebsocketConsumer):
 class NowhereConsumer(ChatConsumer):
     """Any other path: says so in a way that a browser can see."""
 
-    async def _enter(self) -> None:
+    async def _arrive(self) -> None:
         raise Refused(CLOSE_NO_SUCH_SESSION)
+
+
+# What ends a socket, and with which code.
+_CODES: Final[dict[type[Exception], int]] = {
+    NotYoursError: CLOSE_NO_SUCH_SESSION,
+    TooManyError: CLOSE_TOO_MANY,
+    TooManyGuessesError: CLOSE_TOO_MANY,
+    TooSlowError: CLOSE_TOO_MANY,
+}
+_ENDS: Final[tuple[type[Exception], ...]] = (Refused, *_CODES)
+
+
+def _code(end: Exception) -> int:
+    return end.code if isinstance(end, Refused) else _CODES[type(end)]
 
 
 def _refusal(error: DatabaseError) -> ProtocolError:
@@ -356,8 +429,3 @@ def _session_id(scope: dict[str, Any]) -> UUID:
         return UUID(scope["url_route"]["kwargs"]["session_id"])
     except ValueError:
         raise Refused(CLOSE_NO_SUCH_SESSION) from None
-
-
-def _address(scope: dict[str, Any]) -> str:
-    client = scope.get("client")
-    return client[0] if client else ""

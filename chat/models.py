@@ -80,6 +80,41 @@ class SessionShare(models.Model):
         return f"{self.session} with {self.user} to {self.right}"
 
 
+class AccessToken(models.Model):
+    """With what a program comes in as a user. The token itself is nowhere kept."""
+
+    class Scope(models.TextChoices):
+        """What it is good for; see `access.Scope`."""
+
+        READ = "read"
+        ASK = "ask"
+        ADMIN = "admin"
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tokens"
+    )
+    name = models.CharField(max_length=100)
+    scope = models.CharField(max_length=8, choices=Scope.choices)
+    prefix = models.CharField(max_length=16)  # with what it begins, for people
+    digest = models.CharField(max_length=64, unique=True, editable=False)  # SHA-256
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)  # give or take minutes
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="token_scope",
+                condition=models.Q(scope__in=["read", "ask", "admin"]),
+            ),
+        ]
+        ordering: ClassVar = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
 class FormerGuest(models.Model):
     """A guest who has signed in. The key is over, though its cookie is signed."""
 

@@ -16,7 +16,7 @@ from django.conf import settings
 from chat import metrics, store
 from chat.agents import registry
 from chat.auth.limits import Limits
-from chat.auth.tickets import Ticket, invalid_tickets
+from chat.auth.tickets import Ground, Ticket, ended
 from chat.live.feeds import Feeds
 from chat.live.hub import Hub
 from chat.live.viewer import State
@@ -223,18 +223,19 @@ class Runtime:
         await self.scheduler.recover()
 
     async def _check_tickets(self) -> None:
-        """Shut out who has signed out, or may not come in any more."""
-        tickets = {socket.ticket for socket in self.sockets if socket.ticket}
-        if tickets:
-            over = await db(invalid_tickets, tickets)
-            self.shut_out(over.__contains__)
-        shared = {socket.shared for socket in self.sockets if socket.shared}
-        if shared:
-            ended = await db(store.ended_shares, shared)
-            for socket in tuple(self.sockets):
-                if socket.shared in ended:
-                    # Who comes back is told what they may now, or that it is not there.
-                    self._hang_up(socket, CLOSE_OVERLOADED)
+        """Shut out who has signed out, or may not come in any more, or so."""
+        grounds: set[Ground] = {
+            ground
+            for socket in self.sockets
+            for ground in (socket.ticket, socket.shared)
+            if ground is not None
+        }
+        over = await db(ended, grounds) if grounds else set[Ground]()
+        self.shut_out(over.__contains__)
+        for socket in tuple(self.sockets):
+            if socket.shared in over:
+                # Who comes back is told what they may now, or that it is not there.
+                self._hang_up(socket, CLOSE_OVERLOADED)
 
     async def _measure(self) -> None:
         """Tell Prometheus how much there is here now."""

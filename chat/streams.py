@@ -100,7 +100,7 @@ async def following(
         raise EndedError(CLOSE_OVERLOADED)
     with ExitStack() as held:
         held.enter_context(running.limits.address(caller.address))
-        held.enter_context(running.limits.person(caller.who, caller.address))
+        held.enter_context(running.limits.person(caller.who.person, caller.address))
         watched = held.enter_context(running.feeds.watching(session_id))
         await watched.ready()
         entry = await db(store.enter, session_id, caller.who)

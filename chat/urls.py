@@ -6,13 +6,15 @@ from django.urls import path
 
 from chat import api, views
 from chat.accounts.urls import urlpatterns as accounts
-from chat.programs import events, mcp
+from chat.programs import events, mcp, tokens
 from chat.programs.openai import completions, responses
 
 urlpatterns = [
     path("", views.new_chat, name="new_chat"),
     path("chat/<uuid:session_id>", views.chat, name="chat"),
     *accounts,
+    path("account/tokens", tokens.my_tokens, name="tokens"),
+    path("account/tokens/<int:token_id>/revoke", tokens.revoke, name="revoke_token"),
     path("favicon.ico", views.favicon),
     path("image", views.image, name="image"),
     path("api/sessions", api.sessions, name="sessions"),

@@ -117,6 +117,7 @@ MIDDLEWARE = [
     "reasoning_site.setup_needed.SetupNeededMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.middleware.gzip.GZipMiddleware",
+    "chat.auth.bearers.bearer_requests",  # before whatever reads a cookie
     "django.contrib.sessions.middleware.SessionMiddleware",
     "chat.auth.guests.remember_guests",
     "django.middleware.common.CommonMiddleware",

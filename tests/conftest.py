@@ -23,8 +23,9 @@ class StartSite(Protocol):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How much `test_fuzz.py` tries."""
+    """How much `test_fuzz.py` tries; whether docs/access.md is to be written anew."""
     parser.addoption("--fuzz", type=int, default=300, help="frames and requests")
+    parser.addoption("--write-access", action="store_true", help="docs/access.md")
     parser.addoption("--fuzz-seed", type=int, default=1, help="which of them")
 
 

@@ -33,7 +33,17 @@ EVIL: Final = "https://evil.example"
 PEOPLE: Final = (
     *("owner", "reader", "asker", "other", "staff", "guest", "other guest"),
     *("nobody", "owner from a foreign page"),
+    *("token to read", "token to ask", "token to admin"),
+    *("expired token", "revoked token"),
 )
+# The owner's.
+TOKENS: Final = {
+    "token to read": "rst_read",
+    "token to ask": "rst_ask",
+    "token to admin": "rst_admin",
+    "expired token": "rst_expired",
+    "revoked token": "rst_revoked",
+}
 USERS: Final = ("owner", "reader", "asker", "other", "staff")
 
 IMPORTED: Final[dict[str, Any]] = {
@@ -100,6 +110,13 @@ ROUTES: Final[dict[str, list[Row]]] = {
     "v1/responses/<str:name>/cancel": [
         ("POST", "/v1/responses/resp_{id}_1/cancel", None)
     ],
+    "account/tokens": [
+        ("GET", "/account/tokens", None),
+        ("POST", "/account/tokens", None),
+    ],
+    "account/tokens/<int:token_id>/revoke": [
+        ("POST", "/account/tokens/999/revoke", None)
+    ],
     "sign-out": [("POST", "/sign-out", None)],  # the last: then nobody is anybody
 }
 COMMANDS: Final[dict[str, dict[str, Any]]] = {
@@ -109,6 +126,7 @@ COMMANDS: Final[dict[str, dict[str, Any]]] = {
     "interrupt": {},
     "retry": {"run": 1},
     "chat": {"message": "Hi", "client_id": "one"},
+    "authenticate": {"token": "rst_read"},
 }
 ANSWERS: Final = ("accepted", "snapshot", "history", "pong", "error", "reasoning_start")
 
@@ -137,7 +155,7 @@ class Places:
         guest = Person(site.url)
         key = guest.cookie_named("guest").split(":")[0]
         site.manage("shell", "-v0", "-c", ROWS.format(people=PEOPLE, key=key))
-        self.cookies = {"nobody": "", "guest": guest.cookie}
+        self.cookies = dict.fromkeys(("nobody", *TOKENS), "") | {"guest": guest.cookie}
         self.tokens = {"nobody": "", "guest": guest.cookie_named("csrf")}
         for name in (*USERS, "other guest"):
             person = Person(site.url)
@@ -151,6 +169,8 @@ class Places:
         """What their browser sends."""
         name = who.removesuffix(" from a foreign page")
         headers = {"Accept": "text/html"}
+        if name in TOKENS:
+            headers["Authorization"] = f"Bearer {TOKENS[name]}"
         if self.cookies[name]:
             headers |= {"Cookie": self.cookies[name], "X-CSRFToken": self.tokens[name]}
         if name != who:
@@ -206,20 +226,34 @@ async def tell(socket: Any, command: str) -> Any:
     """What a command is answered."""
     payload = COMMANDS[command]
     await socket.send(json.dumps({"type": command, "payload": payload}))
-    while (message := json.loads(await socket.recv()))["type"] not in ANSWERS:
-        pass
-    return message
+    while True:
+        message = json.loads(await socket.recv())
+        greets = message["type"] == "connected" and command == "authenticate"
+        if message["type"] in ANSWERS or (greets and "scope" in message["data"]):
+            return message
 
 
 ROWS: Final = """
+import hashlib
+from datetime import timedelta
 from uuid import UUID
 from django.contrib.auth.models import User
-from chat.models import Session, SessionShare
+from django.utils import timezone
+from chat.models import AccessToken, Session, SessionShare
 make = User.objects.create_user
 owner, reader, asker, _ = [
     make(name, password="a secret") for name in ("owner", "reader", "asker", "other")
 ]
 make("staff", password="a secret", is_staff=True, is_superuser=True)
+def token(name, scope="admin", **fields):
+    digest = hashlib.sha256(("rst_" + name).encode()).hexdigest()
+    AccessToken.objects.create(user=owner, scope=scope, digest=digest, **fields)
+past = timezone.now() - timedelta(minutes=1)
+for scope in ("read", "ask", "admin"):
+    token(scope, scope)
+token("expired", expires_at=past)
+token("revoked", revoked_at=past)
+token("spare", id=999)
 for number, _ in enumerate({people}):
     hers = Session.objects.create(id=UUID(int=2 * number + 1), owner=owner)
     SessionShare.objects.create(session=hers, user=reader, right="read")
@@ -259,8 +293,13 @@ def test_every_route_and_every_command_has_its_row() -> None:
     assert set(_COMMANDS) == set(COMMANDS)
 
 
-def test_everybody_may_what_the_table_says(site: Site) -> None:
+def test_everybody_may_what_the_table_says(
+    site: Site, pytestconfig: pytest.Config
+) -> None:
     found = table(Places(site))
+    if pytestconfig.getoption("--write-access"):
+        text = TABLE.read_text("utf-8").partition("\n| | owner |")[0]
+        TABLE.write_text(f"{text}\n{found}\n", "utf-8")
     _, _, told = TABLE.read_text("utf-8").partition("\n| | owner |")
     assert found.splitlines() == f"| | owner |{told}".strip().splitlines(), found
     assert "Traceback" not in site.log_text

@@ -21,7 +21,7 @@ from pytest_django import Settings
 
 from chat import runtime
 from chat.agents import registry
-from chat.auth.visitors import Visitor
+from chat.auth.tickets import Visitor
 from chat.routing import websocket_urlpatterns
 from chat.store import Identity
 from chat.store.database import db

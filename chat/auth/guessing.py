@@ -18,10 +18,12 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
 from msgspec import Struct
+
+from chat.auth.bearers import bearer_of
 
 HOUR: Final = 3600.0
 FREE_BY_NAME: Final = 5  # in a row, for one name from one address
@@ -59,18 +61,18 @@ class Guesses:
         """Count a try. Raises TooManyGuessesError, and then it does not count."""
         with self._lock:
             now = self._monotonic()
-            both = (
-                (self._of((name, address), now), FREE_BY_NAME),
-                (self._of(address, now), FREE_BY_ADDRESS),
-            )
-            wait = max(tries.next_at - now for tries, _ in both)
-            if wait > 0:
-                raise TooManyGuessesError(wait)
-            for tries, free in both:
-                tries.count += 1
-                if (beyond := tries.count - free) >= 0:
-                    pause = FIRST_WAIT * 2 ** min(beyond, 10)
-                    tries.next_at = now + min(pause, LONGEST_WAIT)
+            self._check(name, address, now)
+            self._count(name, address, now)
+
+    def check(self, name: str, address: str) -> None:
+        """Raise TooManyGuessesError where the next try has to wait."""
+        with self._lock:
+            self._check(name, address, self._monotonic())
+
+    def was_wrong(self, name: str, address: str) -> None:
+        """Count a try that was only checked: most of its kind are no guesses."""
+        with self._lock:
+            self._count(name, address, self._monotonic())
 
     def was_right(self, name: str, address: str) -> None:
         """The last try was no guess."""
@@ -80,6 +82,20 @@ class Guesses:
                 tries.count -= 1
                 if tries.count < FREE_BY_ADDRESS:
                     tries.next_at = 0.0
+
+    def _check(self, name: str, address: str, now: float) -> None:
+        keys = ((name, address), address)
+        wait = max(self._of(key, now).next_at - now for key in keys)
+        if wait > 0:
+            raise TooManyGuessesError(wait)
+
+    def _count(self, name: str, address: str, now: float) -> None:
+        for key, free in (((name, address), FREE_BY_NAME), (address, FREE_BY_ADDRESS)):
+            tries = self._of(key, now)
+            tries.count += 1
+            if (beyond := tries.count - free) >= 0:
+                pause = FIRST_WAIT * 2 ** min(beyond, 10)
+                tries.next_at = now + min(pause, LONGEST_WAIT)
 
     def _of(self, key: Hashable, now: float) -> _Tries:
         tries = self._tries.get(key)
@@ -125,8 +141,14 @@ class GuessingMiddleware(MiddlewareMixin):
         if not isinstance(exception, TooManyGuessesError):
             return None
         seconds = math.ceil(exception.wait)
-        context = {"seconds": seconds}
-        response = render(request, "account/wait.html", context, status=429)
+        response: HttpResponse
+        if bearer_of(request) is not None:
+            message = f"There were too many wrong tokens. Try again in {seconds} s."
+            error = {"code": "rate_limited", "message": message}
+            response = JsonResponse({"error": error}, status=429)
+        else:
+            context = {"seconds": seconds}
+            response = render(request, "account/wait.html", context, status=429)
         response.headers["Retry-After"] = str(seconds)
         return response
 
@@ -136,12 +158,16 @@ def _name(username: str) -> str:
 
 
 def address_of(request: HttpRequest) -> str:
-    """Where the request comes from; of IPv6 the network, which one person has whole."""
-    text = request.META.get("REMOTE_ADDR", "")
+    """Where the request comes from: see `network`."""
+    return network(request.META.get("REMOTE_ADDR", ""))
+
+
+def network(text: str) -> str:
+    """Where a guess comes from; of IPv6 the network, which one person has whole."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return str(text)
+        return text
     if address.version == 6:  # noqa: PLR2004  (of the protocol)
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)

@@ -18,12 +18,14 @@ class VisitorMiddleware(BaseMiddleware):
     `origin_is_allowed`: whether the page that opened the socket is ours.
     `visitor`: a function without arguments, to be awaited; see `visitors.of_scope`. A
     function, since it reads the database: who is refused anyway costs no query.
+    `says_nothing`: whether a token may come as the first frame.
     """
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         """Call the inner application with the extended scope."""
         added = {
             "origin_is_allowed": origin_is_allowed(scope),
+            "says_nothing": visitors.says_nothing(scope),
             "visitor": partial(db, visitors.of_scope, scope),
         }
         return await super().__call__(scope | added, receive, send)

@@ -17,27 +17,18 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest, parse_cookie
 from django.utils.crypto import salted_hmac
-from msgspec import Struct
 
 from chat import store
 from chat.access import Identity
-from chat.auth import sessions
+from chat.auth import sessions, tokens
+from chat.auth.bearers import bearer, bearer_of
 from chat.auth.guests import DAY, GUEST_KEY, Guest, guest_of
-from chat.auth.tickets import Ticket
+from chat.auth.tickets import Ticket, Visitor
 
 RENEWED: Final = "renewed"  # Unix seconds: since when the session's year is counted
 
 CLAIM: Final = "for"
 GUEST: Final = "guest"
-
-
-class Visitor(Struct, frozen=True):
-    """Who opened a socket, and with what; without a cookie, with nothing."""
-
-    who: Identity
-    ticket: Ticket | None
-    # Without a cookie: with what the keys of all guests at this address begin.
-    address_key: str = ""
 
 
 def of_request(request: HttpRequest) -> Identity | None:
@@ -58,6 +49,23 @@ def has_ended(request: HttpRequest) -> bool:
         return True
     guest = guest_of(request)
     return guest.has_cookie and not guest.key
+
+
+def of_api_request(request: HttpRequest) -> Visitor | None:
+    """Who sent the request, by cookie or by token, and with what. None: must sign in.
+
+    Raises TooManyGuessesError.
+    """
+    if (token := bearer_of(request)) is not None:
+        return tokens.admit(token, request.META.get("REMOTE_ADDR", ""))
+    who = of_request(request)
+    if who is None or has_ended(request):
+        return None
+    if who.user_id is not None:
+        key = request.session.session_key or ""
+        auth_hash = request.user.get_session_auth_hash()  # type: ignore[union-attr]  # of users
+        return Visitor(who, Ticket(key, who.user_id, auth_hash))
+    return Visitor(who, Ticket(guest_key=who.guest_key) if who.guest_key else None)
 
 
 def remember(request: HttpRequest, who: Identity) -> Identity:
@@ -95,15 +103,30 @@ def claim(who: Identity) -> str:
     return GUEST if who.guest_key else ""
 
 
-def of_scope(scope: dict[str, Any]) -> Visitor | None:
-    """Who opened the socket; without cookie and claim, a guest while it lives.
+def says_nothing(scope: dict[str, Any]) -> bool:
+    """Whether whoever opens the socket brings neither token nor cookie nor claim."""
+    if bearer(_header(scope, b"authorization")) is not None or _claimed(scope):
+        return False
+    ours = {settings.SESSION_COOKIE_NAME, settings.GUEST_COOKIE_NAME}
+    return ours.isdisjoint(_cookies(scope))
 
-    None: must sign in. A guest's page may go on as the user they have become.
+
+def of_scope(scope: dict[str, Any]) -> Visitor | None:
+    """Who opened the socket; without token, cookie and claim, a guest while it lives.
+
+    A token counts more than a cookie. None: must sign in. A guest's page may go on as
+    the user they have become. Raises TooManyGuessesError.
 
     Blocking: the session is read from the database. Not Channels' AuthMiddleware,
     which reads it in the thread that all consumers share and then checks the session
     at every frame that is sent.
     """
+    if (token := bearer(_header(scope, b"authorization"))) is not None:
+        return tokens.admit(token, address_of(scope))
+    return _of_cookies(scope)
+
+
+def _of_cookies(scope: dict[str, Any]) -> Visitor | None:
     cookies = _cookies(scope)
     cookie = cookies.get(settings.SESSION_COOKIE_NAME, "")
     request = HttpRequest()
@@ -152,13 +175,22 @@ def bring_chats(request: HttpRequest, user_id: int) -> str:
 
 def _address_key(scope: dict[str, Any]) -> str:
     """The same for everybody at an address, which it does not tell."""
-    address = scope["client"][0] if scope.get("client") else ""
-    return salted_hmac("chat.auth.visitors.address", address).hexdigest()[:16] + "."
+    digest = salted_hmac("chat.auth.visitors.address", address_of(scope)).hexdigest()
+    return digest[:16] + "."
+
+
+def address_of(scope: dict[str, Any]) -> str:
+    """Where the socket comes from; empty where that is not known."""
+    return scope["client"][0] if scope.get("client") else ""
 
 
 def _cookies(scope: dict[str, Any]) -> dict[str, str]:
-    headers = dict(scope["headers"])
-    return parse_cookie(headers.get(b"cookie", b"").decode("latin-1"))
+    return parse_cookie(_header(scope, b"cookie"))
+
+
+def _header(scope: dict[str, Any], name: bytes) -> str:
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    return headers.get(name, b"").decode("latin-1")
 
 
 def _claimed(scope: dict[str, Any]) -> str:

@@ -60,7 +60,6 @@ from chat.store.sessions import (
 from chat.store.shares import (
     NobodyError,
     Shared,
-    ended_shares,
     share,
     shares_of,
     withdraw,
@@ -77,6 +76,13 @@ from chat.store.snapshots import (
     usage_of,
 )
 from chat.store.stopping import Stopped, delete_session, stop
+from chat.store.tokens import (
+    TokenFacts,
+    add_token,
+    find_token,
+    revoke_token,
+    tokens_of,
+)
 from chat.store.writing import Committed
 
 __all__ = [
@@ -107,9 +113,11 @@ __all__ = [
     "Shared",
     "Standing",
     "Stopped",
+    "TokenFacts",
     "TooLongError",
     "UnreadableError",
     "abandoned",
+    "add_token",
     "adopt",
     "ask",
     "begin_after",
@@ -118,11 +126,11 @@ __all__ = [
     "compact",
     "compactable",
     "delete_session",
-    "ended_shares",
     "enter",
     "erase",
     "facts_of",
     "find_session",
+    "find_token",
     "former_guests",
     "has_queued",
     "import_session",
@@ -140,6 +148,7 @@ __all__ = [
     "restore_session",
     "retire_guest",
     "retry",
+    "revoke_token",
     "run_rows",
     "run_views",
     "session_after",
@@ -153,6 +162,7 @@ __all__ = [
     "start_next",
     "stop",
     "take_over",
+    "tokens_of",
     "usage_of",
     "waiting_sessions",
     "withdraw",

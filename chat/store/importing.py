@@ -14,7 +14,7 @@ from uuid import uuid4
 from django.db import transaction
 from msgspec import UNSET, structs, to_builtins
 
-from chat.access import Identity, NotAllowedError
+from chat.access import Act, Identity, NotAllowedError, require
 from chat.agents import registry
 from chat.log.batches import MAX_MS, insert, make_batch, wall_clock
 from chat.log.recorder import MAX_DELTA_CHARS, storable_json
@@ -63,8 +63,9 @@ def session_with(
 ) -> Session:
     """A new session of theirs that begins with these runs, which must be storable.
 
-    Raises NotAllowedError for who cannot come back.
+    Raises NotAllowedError for who cannot come back, or may not ask.
     """
+    require(who, Act.ASK, None)
     if who.user_id is None and not who.guest_key:
         raise NotAllowedError("Open the site's page first, to be somebody here.")
     session = Session(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
@@ -63,18 +62,3 @@ def _require_owner(session_id: UUID, who: Identity) -> None:
     required_session(session_id, who, Act.MANAGE)
     if who.user_id is None:
         raise NotAllowedError("Sign in to share a chat with somebody.")
-
-
-def ended_shares(shares: Iterable[Shared]) -> set[Shared]:
-    """Those that are no more, or for something else."""
-    known = set(shares)
-    if not known:
-        return set()
-    rows = SessionShare.objects.filter(
-        session__in={each.session_id for each in known},
-        user__in={each.user_id for each in known},
-    )
-    return known - {
-        Shared(*row)  # type: ignore[arg-type]  # a constraint says which rights there are
-        for row in rows.values_list("session_id", "user_id", "right")
-    }

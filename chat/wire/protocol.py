@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 PROTOCOL_VERSION: Final = 2
 HEARTBEAT_INTERVAL: Final = 30  # seconds between the client's pings
+AUTHENTICATE_SECONDS: Final = 5  # until a socket without cookie or token says its token
 MAX_FRAME_BYTES: Final = 256 * 1024
 MAX_MESSAGE_CHARS: Final = 32_000
 MAX_CLIENT_ID_CHARS: Final = 64
@@ -143,7 +144,18 @@ class Ping(Struct, frozen=True):
     timestamp: msgspec.Raw = NULL
 
 
-Command: TypeAlias = Chat | Interrupt | Retry | Subscribe | History | Ping
+class Authenticate(Struct, frozen=True):
+    """Come in with a token, where no header could bring it."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "Authenticate(…)"  # no log is to have it
+
+
+Command: TypeAlias = (
+    Chat | Interrupt | Retry | Subscribe | History | Ping | Authenticate
+)
 
 _COMMANDS: Final[dict[str, type[Command]]] = {
     "chat": Chat,
@@ -152,6 +164,7 @@ _COMMANDS: Final[dict[str, type[Command]]] = {
     "subscribe": Subscribe,
     "history": History,
     "ping": Ping,
+    "authenticate": Authenticate,
 }
 
 

@@ -19,7 +19,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from chat import store
 from chat.auth import visitors
 from chat.auth.guests import FORMER_COOKIE, GUEST_KEY, Guest
-from chat.auth.tickets import Ticket, invalid_tickets
+from chat.auth.tickets import Ticket, ended
 from chat.models import FormerGuest, Run, Session
 from chat.store import Identity
 from tests.rows import ask, log_of, running_run
@@ -268,17 +268,17 @@ def test_a_visitor_has_a_ticket_that_can_be_checked(browser: Client, ada: User) 
     assert visitor is not None
     key = guest(browser).guest_key
     assert visitor.ticket == Ticket(guest_key=key)
-    assert invalid_tickets({visitor.ticket}) == set()
+    assert ended({visitor.ticket}) == set()
     browser.force_login(ada)
     browser.get("/")
-    assert invalid_tickets({visitor.ticket}) == {visitor.ticket}
+    assert ended({visitor.ticket}) == {visitor.ticket}
     visitor = visitors.of_scope(scope(browser.cookies))
     assert visitor is not None
     assert visitor.ticket is not None
     assert visitor.ticket.user_id == ada.pk
-    assert invalid_tickets({visitor.ticket}) == set()
+    assert ended({visitor.ticket}) == set()
     browser.logout()
-    assert invalid_tickets({visitor.ticket}) == {visitor.ticket}
+    assert ended({visitor.ticket}) == {visitor.ticket}
     visitor = visitors.of_scope(scope({}))
     assert visitor is not None
     assert visitor.ticket is None

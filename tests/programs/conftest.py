@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
+from msgspec import Struct
 
+from tests.client import Person
 from tests.model_server.process import ModelServer
 from tests.servers import Databases, Site
 
@@ -35,3 +38,44 @@ def site(
         MAX_MESSAGES_PER_MINUTE=1000,
     ) as site:
         yield site
+
+
+class Program(Struct):
+    """A program of a user's: its token, and the user's browser."""
+
+    token: str
+    person: Person
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What each of its requests has."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+_ADD: Final = """
+from django.contrib.auth.models import User
+from chat.auth import tokens
+user = User.objects.create_user("{name}", password="a secret")
+print(tokens.add(user.pk, name="mine", scope="ask", expires_at=None))
+"""
+
+
+@pytest.fixture(scope="package")
+def program(site: Site) -> Program:
+    """Ada's program."""
+    return program_of(site, "ada")
+
+
+@pytest.fixture(scope="package")
+def other_program(site: Site) -> Program:
+    """Bob's."""
+    return program_of(site, "bob")
+
+
+def program_of(site: Site, name: str) -> Program:
+    """A new user's."""
+    token = site.manage("shell", "-v0", "-c", _ADD.format(name=name)).split()[-1]
+    person = Person(site.url)
+    person.open(f"{site.url}/sign-in")
+    person.submit(f"{site.url}/sign-in", username=name, password="a secret")
+    return Program(token, person)

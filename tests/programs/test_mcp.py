@@ -14,23 +14,14 @@ import pytest
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.client import Person
+from tests.programs.conftest import Program
 from tests.servers import Site
 
 
-@pytest.fixture
-def person(site: Site) -> Person:
-    return Person(site.url)
-
-
-def headers_of(person: Person) -> dict[str, str]:
-    return {"Cookie": person.cookie, "X-CSRFToken": person.cookie_named("csrf")}
-
-
 @asynccontextmanager
-async def session(site: Site, person: Person) -> AsyncIterator[ClientSession]:
+async def session(site: Site, program: Program) -> AsyncIterator[ClientSession]:
     async with (
-        httpx.AsyncClient(headers=headers_of(person), timeout=60) as http,
+        httpx.AsyncClient(headers=program.headers, timeout=60) as http,
         streamable_http_client(f"{site.url}/mcp", http_client=http) as (read, write, _),
         ClientSession(read, write, timedelta(seconds=60)) as session,
     ):
@@ -39,7 +30,7 @@ async def session(site: Site, person: Person) -> AsyncIterator[ClientSession]:
 
 
 async def test_an_agent_is_a_tool_that_tells_its_progress(
-    site: Site, person: Person
+    site: Site, program: Program
 ) -> None:
     told: list[str | None] = []
 
@@ -47,7 +38,7 @@ async def test_an_agent_is_a_tool_that_tells_its_progress(
         assert (progress, total) == (len(told) + 1, None)
         told.append(message)
 
-    async with session(site, person) as client:
+    async with session(site, program) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert tools["researcher"].description
         answer = await client.call_tool(
@@ -66,20 +57,20 @@ async def test_an_agent_is_a_tool_that_tells_its_progress(
 
 
 async def test_a_call_can_go_on_in_a_chat_that_pages_watch(
-    site: Site, person: Person
+    site: Site, program: Program
 ) -> None:
-    async with session(site, person) as client:
+    async with session(site, program) as client:
         first = await client.call_tool("researcher", {"prompt": "One"})
         assert first.structuredContent is not None
         session_id = first.structuredContent["session_id"]
-        async with person.watch([site.url], UUID(session_id)) as viewer:
+        async with program.person.watch([site.url], UUID(session_id)) as viewer:
             question = {"prompt": "Two", "session_id": session_id}
             await client.call_tool("researcher", question)
             await viewer.until(lambda: viewer.reason(2), 20, "both are there")
 
 
-async def test_what_fails_is_said_in_the_result(site: Site, person: Person) -> None:
-    async with session(site, person) as client:
+async def test_what_fails_is_said_in_the_result(site: Site, program: Program) -> None:
+    async with session(site, program) as client:
         failed = await client.call_tool(
             "researcher", {"prompt": "[scenario unauthorized]"}
         )
@@ -93,7 +84,7 @@ async def test_what_fails_is_said_in_the_result(site: Site, person: Person) -> N
 
 
 async def test_who_is_cut_off_is_told_the_rest_and_not_twice(
-    site: Site, person: Person
+    site: Site, program: Program
 ) -> None:
     call = {
         "jsonrpc": "2.0",
@@ -107,7 +98,7 @@ async def test_who_is_cut_off_is_told_the_rest_and_not_twice(
     }
     said: list[dict[str, Any]] = []
     last = ""
-    async with httpx.AsyncClient(headers=headers_of(person), timeout=60) as client:
+    async with httpx.AsyncClient(headers=program.headers, timeout=60) as client:
         while not said or "result" not in said[-1]:
             headers = {"Last-Event-ID": last} if last else {}
             request: dict[str, Any] = {"headers": headers}
@@ -131,8 +122,10 @@ async def test_who_is_cut_off_is_told_the_rest_and_not_twice(
     assert said[-1]["result"]["content"][0]["text"].split()[-1] == "t59"
 
 
-async def test_a_call_that_is_cancelled_is_stopped(site: Site, person: Person) -> None:
-    headers = headers_of(person) | {"Mcp-Session-Id": "mine"}
+async def test_a_call_that_is_cancelled_is_stopped(
+    site: Site, program: Program
+) -> None:
+    headers = program.headers | {"Mcp-Session-Id": "mine"}
     call = {
         "jsonrpc": "2.0",
         "id": "x",
@@ -165,17 +158,17 @@ async def test_a_call_that_is_cancelled_is_stopped(site: Site, person: Person) -
     ("body", "status"), [(b"{", 400), (b"[]", 400), (b'{"id": 1, "method": "x"}', 200)]
 )
 def test_a_bad_message_is_refused(
-    site: Site, person: Person, body: bytes, status: int
+    site: Site, program: Program, body: bytes, status: int
 ) -> None:
-    answer = httpx.post(f"{site.url}/mcp", content=body, headers=headers_of(person))
+    answer = httpx.post(f"{site.url}/mcp", content=body, headers=program.headers)
     assert answer.status_code == status
     assert "error" in answer.json()
 
 
 def test_there_is_nothing_to_listen_to_and_no_page_of_others_comes_in(
-    site: Site, person: Person
+    site: Site, program: Program
 ) -> None:
-    headers = headers_of(person)
+    headers = program.headers
     assert httpx.get(f"{site.url}/mcp", headers=headers).status_code == 405
     assert httpx.delete(f"{site.url}/mcp", headers=headers).status_code == 405
     evil = headers | {"Origin": "https://evil.example"}

@@ -14,26 +14,23 @@ from openai.types.responses import ResponseStreamEvent, ResponseTextDeltaEvent
 
 from tests.client import Person
 from tests.model_server.process import ModelServer
+from tests.programs.conftest import Program
 from tests.servers import Site
 
 
 @pytest.fixture
-def person(site: Site) -> Person:
-    return Person(site.url)
+def person(program: Program) -> Person:
+    return program.person
 
 
 @pytest.fixture
-def client(site: Site, person: Person) -> Iterator[OpenAI]:
-    with OpenAI(
-        base_url=f"{site.url}/v1",
-        api_key="unused",
-        default_headers={
-            "Cookie": person.cookie,
-            "X-CSRFToken": person.cookie_named("csrf"),
-        },
-        max_retries=0,
-    ) as client:
+def client(site: Site, program: Program) -> Iterator[OpenAI]:
+    with client_of(site, program.token) as client:
         yield client
+
+
+def client_of(site: Site, token: str) -> OpenAI:
+    return OpenAI(base_url=f"{site.url}/v1", api_key=token, max_retries=0)
 
 
 def user(text: str) -> Any:
@@ -203,16 +200,17 @@ def test_a_response_can_be_cancelled_and_gone_on_from(client: OpenAI) -> None:
     assert second.id.split("_")[1] == first.id.split("_")[1]
 
 
-def test_nobody_reads_anothers_response(site: Site, client: OpenAI) -> None:
+def test_nobody_reads_anothers_response(
+    site: Site, client: OpenAI, other_program: Program
+) -> None:
     mine = client.responses.create(model="researcher", input="Hello")
-    stranger = Person(site.url)
     with (
-        client.with_options(
-            default_headers={
-                "Cookie": stranger.cookie,
-                "X-CSRFToken": stranger.cookie_named("csrf"),
-            }
-        ) as other,
+        client_of(site, other_program.token) as other,
         pytest.raises(openai.NotFoundError),
     ):
         other.responses.retrieve(mine.id)
+    with (
+        client_of(site, "rst_wrong") as stranger,
+        pytest.raises(openai.AuthenticationError, match="access token"),
+    ):
+        stranger.models.list()
