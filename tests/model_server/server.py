@@ -14,7 +14,7 @@ from typing import Any
 from tests.model_server import scenarios
 from tests.model_server.scenarios import Scenario
 
-COMPLETIONS = "/v1/chat/completions"
+COMPLETIONS = "/chat/completions"
 TICK = 0.005  # seconds between two looks at who is due a token
 PIECES = re.compile(r"\s*\S+|\s+")  # what a text is streamed by
 _REASONS = {200: "OK", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}

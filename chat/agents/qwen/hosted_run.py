@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from chat.agents.base import (
     Exchange,
@@ -20,13 +20,19 @@ from chat.agents.model.client import ChatModel, ChatRequest
 from chat.agents.model.rounds import Call, Round, object_in
 from chat.agents.qwen.run import LibraryRun, RunClosed
 from chat.agents.qwen.scopes import HeldPart, RunOver, Scope
-from chat.agents.qwen.speech import Ear, ReactText, Said, Snapshots, same
+from chat.agents.qwen.speech import (
+    Ear,
+    ReactText,
+    Said,
+    Snapshots,
+    UpTo,
+    is_trimmed,
+    same,
+)
 from chat.agents.qwen.threads import ThreadPool
 
 S = TypeVar("S")
 T = TypeVar("T")
-
-YOUR_TURN: Final = "It is your turn."
 
 
 class HostedRun(LibraryRun):
@@ -131,15 +137,24 @@ class HostedRun(LibraryRun):
         return self._begin_round(sink, tools, text_protocol=bool(tools))
 
     async def round(
-        self, scope: Scope, model: ChatModel, request: ChatRequest, tools: Any
+        self,
+        scope: Scope,
+        model: ChatModel,
+        request: ChatRequest,
+        tools: Any,
+        sign: str,
     ) -> Said:
         """Ask the model once, showing its answer as it comes."""
-        said = self.begin_round(scope, tools)
-        react = ReactText(said) if scope.is_react else None
-        ear = Ear(said, said.text if react is None else react.feed)
+        said = self.begin_round(scope, {} if sign else tools)
+        form: ReactText | UpTo | None = None
+        if scope.is_react:
+            form = ReactText(said)
+        elif sign:
+            form = UpTo(sign, said.text)
+        ear = Ear(said, said.text if form is None else form.feed)
         await self._hear(said, ear, model, request)
-        if react is not None:
-            react.close()
+        if form is not None:
+            form.close()
         said.finish()
         scope.calls.extend(said.calls)
         return Said("".join(ear.chunks), said)
@@ -164,14 +179,12 @@ class HostedRun(LibraryRun):
             if self.held is not None and self.held.scope.is_inside(scope):
                 self.settle("thought")
             return
-        if text.startswith("<!-- INTERRUPT: PENDING_USER_INPUT"):
-            text = YOUR_TURN
         held = self.held
         if text and not scope.is_opaque:
             if held is None and not self.has_said(text):
                 await self.say_own(scope, text)
             elif held is not None and not same(held.content, text):
-                if held.scope is scope:
+                if held.scope is scope and is_trimmed(text, held.content):
                     held.replace(text=text)
                 else:
                     await self.say_own(scope, text)
@@ -215,7 +228,7 @@ class HostedRun(LibraryRun):
         if not results or text.startswith("Error: "):
             return text
         if shown is not None:
-            return results[0]
+            return shown(results[0])
         is_items = isinstance(results[0], list) and all(map(_is_item, results[0]))
         return results[0] if is_items else text
 

@@ -9,14 +9,15 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from chat.agents.base import AgentError, Exchange, Part, RunEnded, RunSink
 from chat.agents.qwen.history import messages_of
-from chat.agents.qwen.hosted_run import YOUR_TURN, HostedRun, out_of_order
+from chat.agents.qwen.hosted_run import HostedRun, out_of_order
 from chat.agents.qwen.inside import Inside
 from chat.agents.qwen.run import RunClosed, has_answer
 from chat.agents.qwen.scopes import RunOver
+from chat.agents.qwen.speech import YOUR_TURN
 from chat.agents.qwen.threads import ThreadPool
 from chat.agents.stream import Streamed
 from chat.agents.tools.errors import kind_and_message
@@ -168,9 +169,10 @@ class HostedAgent(Streamed):
         done: tuple[Part, ...],
     ) -> list[dict[str, Any]]:
         with_tools = bool(agent.function_map) and _seams().goes_on(agent)
+        whole = _seams().is_remembered_whole(agent)
         messages = messages_of(
             prompt,
-            [Exchange(e.prompt, tuple(filter(_is_said, e.parts))) for e in history],
+            [Exchange(e.prompt, _remembered(e.parts, whole=whole)) for e in history],
             done,
             with_tools=with_tools,
         )
@@ -238,8 +240,15 @@ def _first_line(text: str | None) -> str:
     return (text or "").strip().partition("\n")[0]
 
 
-def _is_said(part: Part) -> bool:
-    return part.content != YOUR_TURN
+def _remembered(parts: Sequence[Part], *, whole: bool) -> tuple[Part, ...]:
+    """What of an earlier turn is the agent's memory; `whole`: as its model wrote it."""
+    said = [part for part in parts if not part.content.startswith(YOUR_TURN)]
+    if not whole:
+        return tuple(said)
+    thoughts = [part for part in said if part.type == "thought"]
+    if not thoughts:
+        return tuple(said)
+    return (structs.replace(thoughts[-1], type="final_answer"),)
 
 
 def _cause(error: Exception) -> Exception:

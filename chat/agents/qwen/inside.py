@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from msgspec import Struct
 
@@ -13,7 +13,7 @@ from chat.agents.model.client import ChatModel, ChatRequest
 from chat.agents.qwen.hosted_run import HostedRun
 from chat.agents.qwen.run import OutOfRounds
 from chat.agents.qwen.scopes import RunOver, Scope
-from chat.agents.qwen.speech import Said, Snapshots, last_text, same
+from chat.agents.qwen.speech import YOUR_TURN, Said, Snapshots, last_text, same
 
 T = TypeVar("T")
 
@@ -44,9 +44,22 @@ class Inside(Struct, frozen=True):
         """The agent has come to its end, having yielded this last."""
         self.run.ask(partial(self.run.leave, self.scope, last_text(messages)))
 
-    def ask(self, model: ChatModel, request: ChatRequest, tools: Any) -> Said:
-        """One round of the model, shown as it comes; `tools` are those in the text."""
-        return self._ask(partial(self.run.round, self.scope, model, request, tools))
+    def ask(
+        self, model: ChatModel, request: ChatRequest, tools: Any, sign: str = ""
+    ) -> Said:
+        """One round of the model, shown as it comes; `tools` are those in the text.
+
+        `sign`: by which calls begin in the text that only the library reads.
+        """
+        return self._ask(
+            partial(self.run.round, self.scope, model, request, tools, sign)
+        )
+
+    def hand_over(self, question: str) -> NoReturn:
+        """Nothing more can be done until the person says something."""
+        text = f"{YOUR_TURN} {question}".strip()
+        self.run.ask(partial(self.run.say_own, self.scope, text))
+        raise RunOver(None)
 
     def tell(self, snapshots: Snapshots, messages: Sequence[Any]) -> None:
         """More of what a model of another kind says."""

@@ -44,7 +44,7 @@ class Scope:
         self.label = label
         self.role: Role = role
         self.is_react = is_react
-        self.is_opaque = is_react  # its text is not what it returns
+        self.is_opaque = False  # its text is not what it returns
         self.calls: deque[Call] = deque()  # decided on, not yet made
         self.call: int | None = None  # the step of the call that is being made
         self.parent: int | None = None  # the step that its steps are inside of,

@@ -9,6 +9,7 @@ was written for.
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import logging
 import os
@@ -25,14 +26,19 @@ from qwen_agent.agents import (
     DialogueSimulator,
     FnCallAgent,
     GroupChat,
+    GroupChatCreator,
     ReActChat,
+    TIRMathAgent,
     fncall_agent,
-    group_chat,
 )
 from qwen_agent.agents.group_chat_auto_router import GroupChatAutoRouter
 from qwen_agent.agents.user_agent import UserAgent
 from qwen_agent.llm import ModelServiceError
 from qwen_agent.llm.base import BaseChatModel
+from qwen_agent.llm.fncall_prompts.qwen_fncall_prompt import (
+    FN_NAME,
+    QwenFnCallPrompt,
+)
 from qwen_agent.llm.function_calling import BaseFnCallModel
 from qwen_agent.llm.oai import TextChatAtOAI
 from qwen_agent.llm.schema import Message
@@ -53,6 +59,8 @@ from chat.agents.tools.errors import kind_and_message
 
 VERSION: Final = "0.0.34"
 WORKSPACE: Final = "DEFAULT_WORKSPACE"
+CHOICE: Final = "Please enter the selected agent name: "  # of a group, by hand
+WHO: Final = "Say who is to speak, with @ and the name."
 KEYGEN: Final = "qwen_agent.agents.keygen_strategies"
 # What the library's client takes that is not of the request's body.
 NOT_SENT: Final = frozenset(
@@ -72,6 +80,8 @@ _chat_stream = TextChatAtOAI._chat_stream  # noqa: SLF001
 _chat_no_stream = TextChatAtOAI._chat_no_stream  # noqa: SLF001
 _chat_with_functions = BaseFnCallModel._chat_with_functions  # noqa: SLF001
 _retrieve = Retrieval.call
+_call_any_tool = FnCallAgent._call_tool  # noqa: SLF001
+_input = builtins.input
 
 
 class Limits(Struct, frozen=True):
@@ -108,7 +118,8 @@ def install(limits: Limits) -> None:
     TextChatAtOAI._chat_no_stream = chat_no_stream  # noqa: SLF001
     BaseFnCallModel._chat_with_functions = chat_with_functions  # noqa: SLF001
     Retrieval.call = retrieve
-    group_chat.input = ask_person
+    builtins.input = ask_person
+    FnCallAgent._call_tool = call_any_tool  # noqa: SLF001
 
 
 def _set_workspace() -> None:
@@ -168,15 +179,16 @@ def _followed(here: Inside, stream: Iterator[list[Any]]) -> Iterator[list[Any]]:
 
 def _enter(outer: Scope, agent: Any) -> Scope:
     is_react = isinstance(agent, ReActChat)
+    is_opaque = is_react or isinstance(agent, TIRMathAgent)
     role = _role(outer, agent)
     is_first = outer.outer is None
     label = "" if is_first else outer.label if role == "helper" else name_of(agent)
-    if is_react:
-        above: Scope | None = outer
-        while above is not None:
-            above.is_opaque = True  # what it returns has the form, too
-            above = above.outer
-    return Scope(agent, outer=outer, label=label, role=role, is_react=is_react)
+    scope = Scope(agent, outer=outer, label=label, role=role, is_react=is_react)
+    above: Scope | None = scope
+    while is_opaque and above is not None:
+        above.is_opaque = True  # what it returns has the form, too
+        above = above.outer
+    return scope
 
 
 def _role(outer: Scope, agent: Any) -> Role:
@@ -221,25 +233,35 @@ def with_names(
             message["role"] = "user"
         if isinstance(agent, GroupChat) and message["role"] == "assistant":
             message.setdefault("name", name_of(agent))
+    if isinstance(agent, GroupChatCreator):
+        return [part for each in messages for part in _in_roles(agent, each)]
     return messages
+
+
+def is_remembered_whole(agent: Any) -> bool:
+    """Whether it reads, of earlier turns, what its model wrote, not what it said."""
+    return isinstance(agent, GroupChatCreator)
+
+
+def _in_roles(creator: Any, message: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a creator's model wrote, as it is kept there: a message for each role."""
+    if message["role"] != "assistant":
+        return [message]
+    parts = creator._postprocess_messages([Message(**message)])  # noqa: SLF001
+    return [part.model_dump() for part in parts]
 
 
 def _is_person(agent: Any) -> bool:
     return isinstance(agent, UserAgent)
 
 
-def ask_person(question: str = "") -> str:
-    """`input()`: the person is here, not at the terminal."""
+def ask_person(question: object = "") -> str:
+    """`input()`: in a run the person is at the page, not at the terminal."""
     here = current.get()
-    if here is None:
-        return input(question)
-    raise RunOver(
-        AgentError(
-            "bad_message",
-            "It is your turn: say who is to speak, with @ and the name.",
-            retryable=False,
-        )
-    )
+    if here is not None:
+        is_choice = str(question) == CHOICE
+        here.hand_over(WHO if is_choice else str(question))
+    return _input(question)
 
 
 # ---------------------------------------------------------------- tools
@@ -254,6 +276,15 @@ def call_tool(
         return _call_tool(self, tool_name, tool_args, **kwargs)
     tool = self.function_map.get(tool_name)
     return here.call_tool(tool_name, tool_args, tool, kwargs)
+
+
+def call_any_tool(
+    self: Any, tool_name: str, tool_args: str | dict[str, Any] = "{}", **kwargs: Any
+) -> Any:
+    """`FnCallAgent._call_tool`: a call of a tool that it has not got is shown too."""
+    if current.get() is None or tool_name in self.function_map:
+        return _call_any_tool(self, tool_name, tool_args, **kwargs)
+    return call_tool(self, tool_name, tool_args)
 
 
 def retrieve(self: Any, params: Any, **kwargs: Any) -> Any:
@@ -351,7 +382,7 @@ def _asked(
     request = ChatRequest(asked, tools, options, thinking=here.run.thinking)
     in_text = {each["name"]: each.get("parameters") or {} for each in functions}
     try:
-        said = here.ask(server, request, in_text)
+        said = here.ask(server, request, in_text, _sign(llm) if functions else "")
     except AgentError as error:
         raise ModelServiceError(exception=error) from error
     return messages_of(said.meant) if tools else _messages(said)
@@ -365,10 +396,16 @@ def _sent(message: Mapping[str, Any]) -> dict[str, Any]:
 def _messages(said: Said) -> list[Message]:
     messages = []
     if thought := said.meant.reasoning_text:
-        messages.append(Message("assistant", "", reasoning_content=thought))
+        messages.append(Message("assistant", "", reasoning_content=thought, extra={}))
     if said.text:
-        messages.append(Message("assistant", said.text))
-    return messages or [Message("assistant", "")]
+        messages.append(Message("assistant", said.text, extra={}))
+    return messages or [Message("assistant", "", extra={})]
+
+
+def _sign(llm: Any) -> str:
+    """By which calls begin, in a form that the library alone reads."""
+    is_old = isinstance(getattr(llm, "fncall_prompt", None), QwenFnCallPrompt)
+    return FN_NAME if is_old else ""
 
 
 def _address(llm: Any, generate_cfg: Mapping[str, Any]) -> dict[str, Any] | None:

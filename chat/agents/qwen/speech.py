@@ -10,6 +10,8 @@ from chat.agents.base import Flow
 from chat.agents.model.fields import CallDelta
 from chat.agents.model.rounds import Round
 
+YOUR_TURN: Final = "It is your turn."
+PENDING: Final = "<!-- INTERRUPT: PENDING_USER_INPUT"  # the library's sign for that
 HOLD_BACK: Final = ("\nAction:", "\nFinal Answer:")  # what begins so is not shown yet
 _THOUGHT: Final = re.compile(r".*</think>", re.DOTALL)
 
@@ -21,7 +23,16 @@ def last_text(messages: Sequence[Any]) -> str:
     last = messages[-1]
     if last["role"] == "function" or last.get("function_call"):
         return ""
-    return _THOUGHT.sub("", _content(last), count=1).strip()
+    text = _THOUGHT.sub("", _content(last), count=1).strip()
+    return YOUR_TURN if text.startswith(PENDING) else text
+
+
+def is_trimmed(text: str, of: str) -> bool:
+    """Whether it is the other text without its end, or without signs around it."""
+    before, found, after = of.partition(text)
+    return (bool(found) and not any(map(str.isalnum, before + after))) or (
+        of.lstrip().startswith(text)
+    )
 
 
 def same(one: str, other: str) -> bool:
@@ -52,6 +63,43 @@ class Ear:
             feed(piece)
 
         self.text = text
+
+
+class UpTo:
+    """Passes text on until a sign comes, by which calls begin that others read."""
+
+    def __init__(self, sign: str, feed: Callable[[str], object]) -> None:
+        self._sign = sign
+        self._pass_on = feed
+        self._held = ""
+        self._is_over = False
+
+    def feed(self, text: str) -> None:
+        """More text."""
+        if self._is_over:
+            return
+        self._held += text
+        before, found, _ = self._held.partition(self._sign)
+        self._is_over = bool(found)
+        keep = 0
+        if not found:
+            keep = next(
+                (n for n in range(len(self._sign), 0, -1) if self._ends_in(n)), 0
+            )
+        shown, self._held = (
+            before[: len(before) - keep],
+            self._held[-keep:] * bool(keep),
+        )
+        if shown:
+            self._pass_on(shown)
+
+    def close(self) -> None:
+        """That was all."""
+        if self._held and not self._is_over:
+            self._pass_on(self._held)
+
+    def _ends_in(self, length: int) -> bool:
+        return self._held.endswith(self._sign[:length])
 
 
 class ReactText:
