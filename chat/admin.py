@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.models import User
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
@@ -22,7 +22,8 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from chat import runtime, store
-from chat.models import AccessToken, Process, Run, Session, Step
+from chat.auth.forgetting import forget
+from chat.models import AccessToken, Process, Retention, Run, Session, Step
 
 if TYPE_CHECKING:  # at run time ModelAdmin takes no argument
     SessionModelAdmin = admin.ModelAdmin[Session]
@@ -30,10 +31,14 @@ if TYPE_CHECKING:  # at run time ModelAdmin takes no argument
     ProcessModelAdmin = admin.ModelAdmin[Process]
     AccessTokenModelAdmin = admin.ModelAdmin[AccessToken]
     UserModelAdmin = UserAdmin[User]
+    RetentionInlineAdmin = admin.TabularInline[Retention, Group]
+    GroupModelAdmin = GroupAdmin
 else:
     SessionModelAdmin = RunModelAdmin = ProcessModelAdmin = admin.ModelAdmin
     AccessTokenModelAdmin = admin.ModelAdmin
     UserModelAdmin = UserAdmin
+    RetentionInlineAdmin = admin.TabularInline
+    GroupModelAdmin = GroupAdmin
 
 MAX_SHOWN_RUNS = 50
 MAX_BRIEF_CHARS = 80
@@ -103,7 +108,10 @@ def _counts(sessions: Any) -> dict[str, int]:
 
 def _erase(sessions: QuerySet[Session]) -> None:
     """Delete sessions; when that is committed, whoever writes or watches there ends."""
-    erased = store.erase(sessions)
+    _tell(store.erase(sessions))
+
+
+def _tell(erased: store.Erased) -> None:
     transaction.on_commit(
         lambda: runtime.call_soon(lambda running: running.erased(erased))
     )
@@ -283,6 +291,20 @@ class RunAdmin(AnswerSearch, _LookOnly, RunModelAdmin):
 
 
 admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+class RetentionInline(RetentionInlineAdmin):
+    """For how long chats of the group's people are kept."""
+
+    model = Retention
+
+
+@admin.register(Group)
+class TeamAdmin(GroupModelAdmin):
+    """Groups, with what holds for their people."""
+
+    inlines = (RetentionInline,)
 
 
 @admin.register(Process)
@@ -383,8 +405,4 @@ class PersonAdmin(UserModelAdmin):
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Delete the chosen users and all their sessions."""
-        with transaction.atomic():
-            # Locked, so that nobody begins another session meanwhile.
-            chosen = list(queryset.select_for_update().values_list("pk", flat=True))
-            _erase(Session.objects.filter(owner__in=chosen))
-            super().delete_queryset(request, User.objects.filter(pk__in=chosen))
+        _tell(forget(list(queryset.values_list("pk", flat=True))))

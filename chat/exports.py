@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from msgspec import DecodeError, Struct, json, to_builtins
 
-from chat.store import SessionFacts, SessionLog, TooLongError, UnreadableError
+from chat.store import (
+    SessionFacts,
+    SessionLog,
+    Taken,
+    TooLongError,
+    UnreadableError,
+)
 from chat.wire.protocol import Event, RunView, StepView
 from chat.wire.transcript import fold, view
 
@@ -25,7 +31,11 @@ _HEADINGS: Final = {"thought": "Thought", "error": "Error", "final_answer": "Ans
 
 def as_json(log: SessionLog) -> bytes:
     """{format, version, session: {title, agent_name}, runs: [{run, events}]}."""
-    content = {
+    return json.format(json.encode(_content(log)), indent=1) + b"\n"
+
+
+def _content(log: SessionLog) -> dict[str, Any]:
+    return {
         "format": FORMAT,
         "version": VERSION,
         "session": {"title": log.facts.title, "agent_name": log.facts.agent_name},
@@ -34,7 +44,13 @@ def as_json(log: SessionLog) -> bytes:
             for number, events in log.runs.items()
         ],
     }
-    return json.format(json.encode(content), indent=1) + b"\n"
+
+
+def as_line(taken: Taken) -> bytes:
+    """A line of JSON: as `as_json`, with all that is known of the session."""
+    content = _content(taken.log)
+    content["session"] |= taken.about
+    return json.encode(content) + b"\n"
 
 
 class _Run(Struct):

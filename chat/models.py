@@ -6,6 +6,7 @@ import uuid
 from typing import ClassVar
 
 from django.conf import settings
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
 
@@ -113,6 +114,22 @@ class AccessToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class Retention(models.Model):
+    """How long chats of a group's people are kept after they were last used.
+
+    Who is in several such groups has the shortest: what was promised to be gone is.
+    """
+
+    group = models.OneToOneField("auth.Group", on_delete=models.CASCADE)
+    days = models.PositiveIntegerField(validators=[MinValueValidator(1)])
+
+    class Meta:
+        verbose_name_plural = "retention"
+
+    def __str__(self) -> str:
+        return f"{self.group}: {self.days} days"
 
 
 class FormerGuest(models.Model):

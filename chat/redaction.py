@@ -134,6 +134,7 @@ _FORMS: Final = (
     _key("AIza", of=r"[\w-]", at_least=30),
     _key("xoxb-", "xoxp-", "xoxa-", "xoxr-", "xoxs-", of=r"[\w-]", at_least=10),
     _key("hf_", of="[A-Za-z0-9]", at_least=30),
+    _key("rst_", of=r"[\w-]", at_least=30),  # see auth.tokens
 )
 _PATTERNS: Final = [(form.markers, form.compiled()) for form in _FORMS]
 _MARKERS: Final = [marker for form in _FORMS for marker in form.markers]

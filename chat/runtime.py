@@ -248,7 +248,8 @@ class Runtime:
         metrics.OUTBOX_CHARS.set(sum(viewer.outbox.chars for viewer in viewers))
 
     async def _clean_up(self) -> None:
-        await db(store.clean_up)
+        for erased in await db(store.clean_up):
+            self.erased(erased)
 
     async def _compact(self) -> None:
         """Make the log smaller where a run's end has been seen by everybody."""

@@ -31,6 +31,7 @@ ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", 1, at_least=1)
 URL_PREFIX = env.url_path("URL_PREFIX")
+RETENTION_DAYS = env.whole("RETENTION_DAYS", 0)  # 0: for ever
 ALLOW_GUESTS = env.flag("ALLOW_GUESTS", default=True)
 ALLOW_SIGNUP = env.flag("ALLOW_SIGNUP", default=False)
 STAFF_SESSION_HOURS = env.whole("STAFF_SESSION_HOURS", 12, at_least=1)

@@ -68,6 +68,11 @@ ROUTES: Final[dict[str, list[Row]]] = {
     "account": [("GET", "/account", None)],
     "account/password": [("POST", "/account/password", None)],
     "account/email": [("POST", "/account/email", None)],
+    "account/data": [("GET", "/account/data", None)],
+    "account/data/export": [("GET", "/account/data/export", None)],
+    # Without saying that they are sure.
+    "account/data/delete": [("POST", "/account/data/delete", None)],
+    "account/delete": [("POST", "/account/delete", None)],
     "favicon.ico": [("GET", "/favicon.ico", None)],
     "image": [("POST", "/image", None)],
     "api/sessions": [

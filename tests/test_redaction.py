@@ -35,6 +35,7 @@ FORMS = [
     ("AKIAIOSFODNN7EXAMPLE", "AKIA"),
     ("AIzaSyA0123456789abcdefghijklmnopqrstu", "AIza"),
     ("xoxb-123456789012-abcdef", "xoxb-"),
+    ("rst_0123456789abcdefghij-_ABCDEFGHIJ0123456", "rst_"),
     ("hf_abcdefghijklmnopqrstuvwxyzABCDEFGH", "hf_"),
     ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "eyJ"),
     ("Bearer 0123456789abcdef-token", "Bearer "),

@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import psycopg
 import redis
-from django.contrib.auth.hashers import make_password
 from psycopg import sql
 from websockets.asyncio.client import connect
 
@@ -139,21 +138,15 @@ async def test_no_secret_is_in_frames_logs_rows_and_pages(
 
 def admin_pages(site: Site) -> list[str]:
     """What a superuser sees of the chats."""
-    with psycopg.connect(site.settings["DATABASE_URL"]) as database:
-        database.execute(SUPERUSER, [make_password("not a secret here")])
+    site.add_user("root", "not a secret here", is_superuser=True)
     root = Person(site.url)
     root.open(f"{site.url}/sign-in")
     root.submit(f"{site.url}/sign-in", username="root", password="not a secret here")
     kinds = (("session", "chat_session"), ("run", "chat_run"))
-    return [
+    pages = [
         root.open(f"{site.url}/admin/chat/{kind}/{number}/change/")
         for kind, table in kinds
         for (number,) in site.rows(f"SELECT id FROM {table}")  # noqa: S608
     ]
-
-
-SUPERUSER: Final = (
-    "INSERT INTO auth_user (username, password, first_name, last_name, email,"
-    " is_superuser, is_staff, is_active, date_joined)"
-    " VALUES ('root', %s, '', '', '', true, true, true, now())"
-)
+    assert all('class="transcript"' in page for page in pages)
+    return pages

@@ -6,7 +6,7 @@ from allauth.account import views as allauth
 from django.contrib.auth.views import LogoutView
 from django.urls import path, re_path
 
-from chat.accounts import views
+from chat.accounts import data, views
 from chat.accounts.views import offered
 
 RESET = r"^sign-in/reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)$"
@@ -52,5 +52,9 @@ urlpatterns = [
         views.ChangePassword.as_view(),
         name="account_change_password",
     ),
+    path("account/data", data.data, name="account_data"),
+    path("account/data/export", data.export, name="account_export"),
+    path("account/data/delete", data.delete_chats, name="account_delete_chats"),
+    path("account/delete", data.delete_account, name="account_delete"),
     path("account/email", offered("HAS_MAIL", allauth.email), name="account_email"),
 ]

@@ -18,7 +18,7 @@ from chat.store.claiming import (
     take_over,
     waiting_sessions,
 )
-from chat.store.cleanup import clean_up
+from chat.store.cleanup import clean_up, retention_of
 from chat.store.conversations import (
     Question,
     begin_after,
@@ -41,6 +41,14 @@ from chat.store.exporting import SessionLog, TooLongError, session_log
 from chat.store.guests import adopt, former_guests, retire_guest
 from chat.store.importing import UnreadableError, import_session
 from chat.store.load import Load, load
+from chat.store.own_data import (
+    Owned,
+    Taken,
+    erase_owned,
+    owned,
+    owned_ids,
+    take,
+)
 from chat.store.processes import Abandoned, abandoned
 from chat.store.sessions import (
     PAGE_SESSIONS,
@@ -102,6 +110,7 @@ __all__ = [
     "NobodyError",
     "NotAllowedError",
     "NotYoursError",
+    "Owned",
     "Position",
     "Question",
     "Rows",
@@ -113,6 +122,7 @@ __all__ = [
     "Shared",
     "Standing",
     "Stopped",
+    "Taken",
     "TokenFacts",
     "TooLongError",
     "UnreadableError",
@@ -128,6 +138,7 @@ __all__ = [
     "delete_session",
     "enter",
     "erase",
+    "erase_owned",
     "facts_of",
     "find_session",
     "find_token",
@@ -140,12 +151,15 @@ __all__ = [
     "load",
     "log_page",
     "lost",
+    "owned",
+    "owned_ids",
     "positions",
     "question",
     "read_events",
     "read_pace",
     "recall",
     "restore_session",
+    "retention_of",
     "retire_guest",
     "retry",
     "revoke_token",
@@ -161,6 +175,7 @@ __all__ = [
     "standing",
     "start_next",
     "stop",
+    "take",
     "take_over",
     "tokens_of",
     "usage_of",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from chat.access import Act, Identity, NotYoursError, Share, require
@@ -68,12 +68,15 @@ def share_of(session: Session | None, who: Identity) -> Share | None:
 
 def sessions_of(who: Identity) -> QuerySet[Session]:
     """All sessions that are theirs and not deleted."""
-    mine = (
-        Q(owner_id=who.user_id)
-        if who.user_id is not None
-        else Q(guest_key=who.guest_key, owner=None) & ~Q(guest_key="")
-    )
-    return Session.objects.filter(mine, deleted_at=None)
+    return owned_by(who).filter(deleted_at=None)
+
+
+def owned_by(who: Identity) -> QuerySet[Session]:
+    """All sessions that are theirs, deleted ones too."""
+    if who.user_id is not None:
+        return Session.objects.filter(owner_id=who.user_id)
+    guests = Session.objects.filter(guest_key=who.guest_key, owner=None)
+    return guests.exclude(guest_key="")
 
 
 class SessionChange(Struct, frozen=True, forbid_unknown_fields=True):

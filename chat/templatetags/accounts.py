@@ -27,14 +27,20 @@ def account_sections(context: Context) -> list[Section]:
     request: HttpRequest = context["request"]
     user = request.user
     pages = [
-        ("account", "Account", "", True),
+        ("account", "Account", "", user.is_authenticated),
         (
             "account_change_password",
             "Password",
             "Choose another",
             user.is_authenticated and user.has_usable_password(),
         ),
-        ("account_email", "Email", "Another address", settings.HAS_MAIL),
+        (
+            "account_email",
+            "Email",
+            "Another address",
+            user.is_authenticated and settings.HAS_MAIL,
+        ),
+        ("account_data", "Your data", "Take it away, or delete it", True),
     ]
     return [
         Section(address, label, about, is_here=address == request.path)

@@ -7,15 +7,17 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session as CookieSession
 from django.core.management import call_command
 from django.utils import timezone
 from pytest_django import Settings
 
 from chat import store
-from chat.models import Event, FormerGuest, Run, Session, Step
+from chat.models import Event, FormerGuest, Retention, Run, Session, Step
+from chat.store import Identity
 from tests.conftest import StartSite
-from tests.rows import GUEST, ask, claimed_run
+from tests.rows import GUEST, ask, claimed_run, ids
 from tests.servers import Databases, Site, wait_until
 
 MONTH = timedelta(days=30)
@@ -70,6 +72,44 @@ def test_sessions_go_a_month_after_they_were_deleted() -> None:
     assert store.restore_session(recent, GUEST).deleted_at is None
     store.clean_up()
     assert Session.objects.filter(id=recent).exists()
+
+
+@pytest.mark.django_db
+def test_chats_go_when_they_were_kept_as_long_as_their_owners_group_says(
+    settings: Settings,
+) -> None:
+    week, month = Group.objects.create(name="week"), Group.objects.create(name="month")
+    Retention.objects.create(group=week, days=7)
+    Retention.objects.create(group=month, days=30)
+    people = {}
+    for name, groups in {
+        "in both": [week, month],
+        "in one": [month],
+        "in none": [],
+    }.items():
+        user = User.objects.create_user(name)
+        user.groups.set(groups)
+        people[name] = Identity(user.pk, "")
+    people["guest"] = GUEST
+
+    def kept(days: int) -> list[str]:
+        """Whose chats of so many days ago are left."""
+        Session.objects.all().delete()
+        for who in people.values():
+            ask(who=who)
+        then = timezone.now() - timedelta(days=days)
+        Session.objects.update(updated_at=then)
+        gone = [each.session_ids for each in store.clean_up()]
+        left = [name for name, who in people.items() if ids(who)]
+        assert len(gone) == len(people) - len(left)
+        return left
+
+    assert kept(5) == list(people)
+    assert kept(8) == ["in one", "in none", "guest"]
+    assert kept(1000) == ["in none", "guest"]
+    settings.RETENTION_DAYS = 10
+    assert kept(8) == ["in one", "in none", "guest"]
+    assert kept(11) == ["in one"]
 
 
 @pytest.mark.django_db(transaction=True)
