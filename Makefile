@@ -85,7 +85,8 @@ hooks: $(DEV) $(NODE) ## quick checks before every commit
 lock: $(DEV) ## pin anew what requirements.in and requirements-dev.in ask for
 	uv pip compile --quiet --no-header --python-version 3.11 requirements.in -o requirements.txt
 	# Without the folder of the weights: a constraint needs a name and a version.
-	grep -v '^\./' requirements.txt | uv pip compile --quiet --no-header --python-version 3.11 -c - requirements-dev.in -o requirements-dev.txt
+	# openai-agents asks for websockets<17, for voice only: the site's is kept.
+	grep -v '^\./' requirements.txt | uv pip compile --quiet --no-header --python-version 3.11 -c - --override <(echo websockets) requirements-dev.in -o requirements-dev.txt
 	# What is not installed anyway.
 	grep -v '^\./' requirements.txt | uv pip compile --quiet --no-header --no-annotate --python-version 3.11 -c - requirements-rag.in | grep -vxFf requirements.txt > requirements-rag.txt
 

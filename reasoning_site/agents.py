@@ -22,10 +22,22 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Text:
+    """What plain text is, said by one of a team: `agent` is its name.
+
+    More of the answer, which becomes a thought where something follows it.
+    """
+
+    text: str
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Thought:
     """More of what the agent thinks; a thought grows until something else is said."""
 
     text: str
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,7 @@ class Answer:
     """
 
     text: str
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,7 @@ class ToolCall:
     name: str
     input: Mapping[str, Any] = field(default_factory=dict)
     id: str = ""
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +89,4 @@ class Progress:
     total: float | None = None
 
 
-Said = str | Thought | Answer | ToolCall | ToolResult | Progress
+Said = str | Text | Thought | Answer | ToolCall | ToolResult | Progress

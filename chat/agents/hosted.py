@@ -103,9 +103,10 @@ def _from_file(path: Path) -> ModuleType:
     assert spec.loader is not None  # noqa: S101
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE] = module
-    # What lies beside the file can be imported by it.
+    # What lies beside the file can be imported, not in place of what is installed:
+    # `agents` is the OpenAI Agents SDK, also in a file that is called agents.py.
     if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
+        sys.path.append(str(path.parent))
     spec.loader.exec_module(module)
     return module
 

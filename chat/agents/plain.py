@@ -32,7 +32,14 @@ from chat.agents.base import (
     RunEnded,
 )
 from chat.agents.tools.errors import kind_and_message
-from reasoning_site.agents import Answer, Progress, Thought, ToolCall, ToolResult
+from reasoning_site.agents import (
+    Answer,
+    Progress,
+    Text,
+    Thought,
+    ToolCall,
+    ToolResult,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -117,13 +124,22 @@ class _Call(Struct):
     id: str
 
 
+class _Kind(Struct, frozen=True):
+    """What a text is, and whether it becomes a thought where something follows it."""
+
+    kind: PartType
+    agent: str = ""
+    may_change: bool = False
+
+
 class Telling:
     """The parts of one run, made from what its function says. Pure."""
 
     def __init__(self, iteration: int = 1) -> None:
         self._iteration = iteration
         self._parts = 0
-        self._text: tuple[int, PartType, bool] | None = None  # part, type, may change
+        self._part = 0  # of the text under way
+        self._text: _Kind | None = None
         self._calls: list[_Call] = []
         self._had_results = False
         self._events: list[AgentEvent] = []
@@ -132,11 +148,13 @@ class Telling:
         """What follows from one thing that was said. Raises AgentError."""
         match said:
             case str():
-                self._grow("final_answer", said, may_change=True)
-            case Thought(text):
-                self._grow("thought", text)
-            case Answer(text):
-                self._grow("final_answer", text)
+                self._grow(said, _Kind("final_answer", may_change=True))
+            case Text(text, agent):
+                self._grow(text, _Kind("final_answer", agent, may_change=True))
+            case Thought(text, agent):
+                self._grow(text, _Kind("thought", agent))
+            case Answer(text, agent):
+                self._grow(text, _Kind("final_answer", agent))
             case ToolCall():
                 self._call(said)
             case ToolResult():
@@ -147,14 +165,14 @@ class Telling:
                 raise AgentError(
                     "internal",
                     f"The agent said something of type {type(said).__name__}. It may "
-                    "say text, Thought, Answer, ToolCall, ToolResult and Progress.",
+                    "say text, Text, Thought, Answer, ToolCall, ToolResult, Progress.",
                 )
         return self._taken()
 
     def end(self, status: PartStatus) -> list[AgentEvent]:
         """Close what is open; `status` is that of the text under way."""
         if self._text is not None:
-            self._events.append(PartFinished(self._text[0], status))
+            self._events.append(PartFinished(self._part, status))
             self._text = None
         for call in self._calls:
             self._events.append(PartReplaced(call.part, text=NO_RESULT))
@@ -166,31 +184,32 @@ class Telling:
         events, self._events = self._events, []
         return events
 
-    def _grow(self, kind: PartType, text: str, *, may_change: bool = False) -> None:
+    def _grow(self, text: str, what: _Kind) -> None:
         if not text:
             return
-        if self._text is None or self._text[1:] != (kind, may_change):
+        if self._text != what:
             self._close_text()
-            self._text = (self._start(kind), kind, may_change)
-        self._events.append(PartGrew(self._text[0], text))
+            self._part, self._text = self._start(what.kind, agent=what.agent), what
+        self._events.append(PartGrew(self._part, text))
 
     def _close_text(self) -> None:
         """Finish the text under way: plain text that is followed by more is thought."""
         if self._text is None:
             return
-        part, _, may_change = self._text
-        if may_change:
-            self._events.append(PartReplaced(part, type="thought"))
-        self._events.append(PartFinished(part))
+        if self._text.may_change:
+            self._events.append(PartReplaced(self._part, type="thought"))
+        self._events.append(PartFinished(self._part))
         self._text = None
 
-    def _start(self, kind: PartType, tool_name: str = "", call_id: str = "") -> int:
+    def _start(
+        self, kind: PartType, tool_name: str = "", call_id: str = "", *, agent: str = ""
+    ) -> int:
         # What comes after all results is said in the next round.
         if self._had_results and not self._calls:
             self._iteration += 1
             self._had_results = False
         part, self._parts = self._parts, self._parts + 1
-        started = PartStarted(part, kind, self._iteration, tool_name, call_id)
+        started = PartStarted(part, kind, self._iteration, tool_name, call_id, agent)
         self._events.append(started)
         return part
 
@@ -206,9 +225,9 @@ class Telling:
             message = f"The agent made two calls at once with the id {call_id!r}."
             raise AgentError("internal", message)
         self._close_text()
-        part = self._start("tool_use", said.name, call_id)
+        part = self._start("tool_use", said.name, call_id, agent=said.agent)
         self._events += [PartGrew(part, text), PartFinished(part, tool_input=given)]
-        part = self._start("tool_result", said.name, call_id)
+        part = self._start("tool_result", said.name, call_id, agent=said.agent)
         self._calls.append(_Call(part, call_id))
 
     def _result(self, said: ToolResult) -> None:

@@ -54,6 +54,17 @@ def test_a_list_named_agents_says_which_there_are(tmp_path: Path) -> None:
     assert [each.name for each in agents] == ["slow", "no_agent"]
 
 
+def test_a_file_called_agents_does_not_stand_in_the_sdk_s_place(tmp_path: Path) -> None:
+    text = (
+        "from agents import Agent\n"
+        "from reasoning_site.adapters.openai_agents import adapt\n"
+        "agents = [adapt(Agent(name='tutor'))]\n"
+    )
+    assert [each.name for each in load(write(tmp_path, text), HOSTING).agents] == [
+        "tutor"
+    ]
+
+
 def test_a_module_can_be_named_and_a_file_can_import_its_neighbours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,14 @@ from chat.agents.base import (
     RunEnded,
 )
 from chat.agents.plain import NO_RESULT, PlainAgent, Telling, messages_of
-from reasoning_site.agents import Answer, Progress, Thought, ToolCall, ToolResult
+from reasoning_site.agents import (
+    Answer,
+    Progress,
+    Text,
+    Thought,
+    ToolCall,
+    ToolResult,
+)
 from tests.agents.fold import listen
 
 Says = AsyncIterator[Any]
@@ -65,6 +72,7 @@ class Folded:
                     "iteration": event.iteration,
                     "tool_name": event.tool_name,
                     "call_id": event.call_id,
+                    "agent": event.agent,
                     "content": "",
                 }
             case PartGrew():
@@ -134,6 +142,27 @@ async def test_text_that_is_followed_by_more_was_a_thought_unless_it_is_an_answe
     types = [part.type for part in await said(agent)]
     assert types[0] == "thought"
     assert [t for t in types if t == "final_answer"] == ["final_answer"] * 2
+
+
+async def test_each_of_a_team_speaks_under_its_name() -> None:
+    async def agent(_prompt: str, _history: list[Any]) -> Says:
+        yield Text("Who knows? ", "Ada")
+        yield Text("Not I.", "Bob")
+        yield ToolCall("look", agent="Bob")
+        yield ToolResult("yes")
+        yield Thought("So ", "Ada")
+        yield Thought("it is.", "Ada")
+        yield Answer("Yes.", "Bob")
+
+    stream = agent_of(agent).run_with_reasoning_stream("Hi", [])
+    told = [event async for event in stream if isinstance(event, PartStarted)]
+    assert [(event.agent, event.type) for event in told][2:] == [
+        ("Bob", "tool_use"),
+        ("Bob", "tool_result"),
+        ("Ada", "thought"),
+        ("Bob", "final_answer"),
+    ]
+    assert [event.agent for event in told][:2] == ["Ada", "Bob"]
 
 
 async def test_results_answer_the_oldest_open_call_or_the_one_they_name() -> None:
@@ -295,6 +324,7 @@ async def test_a_function_that_can_goes_on_from_what_is_done() -> None:
 
 anything = st.one_of(
     st.text(max_size=5),
+    st.builds(Text, st.text(max_size=5), st.sampled_from(["", "Ada"])),
     st.builds(Thought, st.text(max_size=5)),
     st.builds(Answer, st.text(max_size=5)),
     st.builds(ToolCall, st.text(max_size=5), st.just({}), st.sampled_from(["", "a"])),

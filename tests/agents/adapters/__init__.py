@@ -1,0 +1,1 @@
+"""Tests of agents of other frameworks, with these and the scripted model server."""
