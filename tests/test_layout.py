@@ -148,6 +148,13 @@ def test_protocol_page_tells_the_limits() -> None:
 # Modules without a test module of their own, and where they are tested: with what uses
 # them, since nobody else does.
 TESTED_WITH = {
+    "admin/deleting.py": "test_admin.py",
+    "admin/looking.py": "test_admin.py",
+    "admin/people.py": "test_admin.py",
+    "admin/processes.py": "test_admin.py",
+    "admin/runs.py": "test_admin.py",
+    "admin/sessions.py": "test_admin.py",
+    "admin/tokens.py": "auth/test_tokens.py",
     "agents/base.py": "agents/test_plain.py",
     "agents/builtin/phrases.py": "agents/builtin/test_model.py",
     "agents/builtin/server.py": "agents/builtin/test_model.py",

@@ -1,0 +1,64 @@
+"""Users and groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from chat.admin.deleting import counts, tell
+from chat.auth.forgetting import forget
+from chat.models import Retention, Session
+
+if TYPE_CHECKING:  # at run time ModelAdmin takes no argument
+    UserModelAdmin = UserAdmin[User]
+    RetentionInlineAdmin = admin.TabularInline[Retention, Group]
+else:
+    UserModelAdmin = UserAdmin
+    RetentionInlineAdmin = admin.TabularInline
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+class RetentionInline(RetentionInlineAdmin):
+    """For how long chats of the group's people are kept."""
+
+    model = Retention
+
+
+@admin.register(Group)
+class TeamAdmin(GroupAdmin):
+    """Groups, with what holds for their people."""
+
+    inlines = (RetentionInline,)
+
+
+@admin.register(User)
+class PersonAdmin(UserModelAdmin):
+    """Users, who can be deleted with all their sessions."""
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
+        """What goes with the users, counted."""
+        sessions = Session.objects.filter(owner__in=objs)
+        going = {"users": len(objs)} | counts(sessions)
+        may = {
+            "user": self.has_delete_permission(request),
+            "session": not sessions or request.user.has_perm("chat.delete_session"),
+        }
+        missing = {what for what, allowed in may.items() if not allowed}
+        return [str(user) for user in objs], going, missing, []
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        """Delete one user and all their sessions."""
+        self.delete_queryset(request, User.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Delete the chosen users and all their sessions."""
+        tell(forget(list(queryset.values_list("pk", flat=True))))
