@@ -172,6 +172,12 @@ def export(request: HttpRequest, who: Identity, session_id: UUID) -> HttpRespons
         log = store.session_log(session_id, who)
     except store.TooLongError:
         return _error(413, "too_large", "This chat is too long to be exported.")
+    store.audit(
+        store.Action.EXPORTED,
+        who.user_id,
+        user=log.facts.owner_id,
+        session=session_id,
+    )
     name = exports.file_name(log.facts.title, ending)
     response = HttpResponse(write(log), content_type=content_type)
     response["Content-Disposition"] = (

@@ -132,6 +132,51 @@ class Retention(models.Model):
         return f"{self.group}: {self.days} days"
 
 
+class AuditEntry(models.Model):
+    """That somebody has done something with what is others', or for good.
+
+    Numbers and ids, no names and no texts, and no foreign keys: it outlives what it
+    names. Nothing changes or deletes an entry.
+    """
+
+    class Action(models.TextChoices):
+        """What was done."""
+
+        LOOKED = "looked", "looked at a chat"
+        LISTED = "listed", "looked through chats"
+        LOG_READ = "log_read", "read a log"
+        EXPORTED = "exported", "exported a chat"
+        ALL_EXPORTED = "all_exported", "exported all of their own"
+        DELETED = "deleted", "deleted chats for good"
+        ACCOUNT_DELETED = "account_deleted", "deleted an account"
+        STOPPED = "stopped", "stopped answers"
+        HUNG_UP = "hung_up", "closed connections"
+        NOTIFIED = "notified", "told people something"
+        CLOSED = "closed", "began maintenance"
+        OPENED = "opened", "ended maintenance"
+        TOKENS_REVOKED = "tokens_revoked", "revoked access tokens"
+
+    at = models.DateTimeField(db_default=Now())
+    # A user's number; NULL: a guest, or the site itself.
+    actor = models.BigIntegerField("by user", null=True, blank=True)
+    action = models.CharField(max_length=16, choices=Action.choices)
+    user = models.BigIntegerField("of user", null=True, blank=True)
+    session = models.UUIDField(null=True, blank=True)
+    count = models.PositiveIntegerField("how many", null=True, blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        indexes: ClassVar = [
+            models.Index(fields=["-at", "-id"], name="audit_by_time"),
+            models.Index(fields=["session"], name="audit_by_session"),
+        ]
+        ordering: ClassVar = ["-at", "-id"]
+        verbose_name_plural = "audit log"
+
+    def __str__(self) -> str:
+        return f"{self.actor or 'somebody'} {self.get_action_display()}"
+
+
 class FormerGuest(models.Model):
     """A guest who has signed in. The key is over, though its cookie is signed."""
 

@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import transaction
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from chat import store
 from chat.log.batches import make_batch, write
-from chat.models import Process, Run, Session, Step
+from chat.models import AuditEntry, Process, Run, Session, Step
 from chat.store import Identity
 from chat.wire.protocol import Failure, RunFinished
 from chat.wire.transcript import digest
@@ -25,6 +27,7 @@ HOSTILE = '</pre><script>alert(1)</script><img src=x onerror="alert(1)">'
 SESSIONS = "/admin/chat/session/"
 RUNS = "/admin/chat/run/"
 USERS = "/admin/auth/user/"
+AUDIT = "/admin/chat/auditentry/"
 
 
 @pytest.fixture
@@ -180,6 +183,81 @@ def test_a_session_shows_every_step_in_its_colour(
         assert f"transcript-{type_}" in shown
     assert "Forty-Two" in shown
     assert "chat/admin/transcript.css" in shown
+
+
+def audit() -> list[tuple[Any, ...]]:
+    """The audit log, newest first."""
+    entries = AuditEntry.objects.values_list("action", "actor", "user", "session")
+    return list(entries)
+
+
+def test_whoever_looks_at_somebodys_chat_is_noted(
+    admin_client: Client, admin_user: User, run: Run
+) -> None:
+    me = admin_user.pk
+    session_page = f"{SESSIONS}{run.session_id}/change/"
+    page(admin_client, session_page)
+    assert audit() == []  # it is their own
+    ada = User.objects.create_user("ada")
+    Session.objects.filter(id=run.session_id).update(owner=ada)
+    page(admin_client, session_page)
+    page(admin_client, f"{RUNS}{run.pk}/change/")
+    page(admin_client, SESSIONS)
+    page(admin_client, RUNS)
+    looked = ("looked", me, ada.pk, run.session_id)
+    listed = ("listed", me, None, None)
+    assert audit() == [listed, listed, looked, looked]
+
+
+def test_who_deletes_is_noted_by_number_and_nothing_is_told_of_what(
+    admin_client: Client, admin_user: User, run: Run
+) -> None:
+    ada = User.objects.create_user("ada-lovelace")
+    hers = running_run(who=Identity(ada.pk, "")).session
+    Session.objects.filter(id=hers.pk).update(title="A title of hers")
+    admin_client.post(f"{SESSIONS}{hers.pk}/delete/", {"post": "yes"})
+    admin_client.post(f"{USERS}{ada.pk}/delete/", {"post": "yes"})
+    me = admin_user.pk
+    assert audit() == [
+        ("account_deleted", me, ada.pk, None),
+        ("deleted", me, ada.pk, hers.pk),
+        ("looked", me, ada.pk, hers.pk),
+    ]
+    assert not LogEntry.objects.exists()
+    page(admin_client, AUDIT)  # which says once more what was done
+    assert "ada-lovelace" not in page(admin_client, AUDIT)
+
+
+def test_nobody_changes_the_audit_log(
+    admin_client: Client, admin_user: User, run: Run
+) -> None:
+    page(admin_client, SESSIONS)
+    entry = AuditEntry.objects.get()
+    for path in (f"{AUDIT}add/", f"{AUDIT}{entry.pk}/delete/"):
+        assert admin_client.post(path, {"post": "yes"}).status_code == 403
+    changed = admin_client.post(f"{AUDIT}{entry.pk}/change/", {"actor": "7"})
+    assert changed.status_code == 403
+    chosen = {"action": "delete_selected", "_selected_action": [str(entry.pk)]}
+    admin_client.post(AUDIT, chosen | {"post": "yes"})
+    assert AuditEntry.objects.get() == entry
+
+
+def test_the_audit_log_is_found_by_numbers_and_ids(
+    admin_client: Client, admin_user: User, run: Run
+) -> None:
+    store.audit(store.Action.LOOKED, 7, user=8, session=run.session_id)
+    store.audit(store.Action.EXPORTED, None, user=9)
+    for words, count in {
+        str(run.session_id): 1,
+        "7": 1,
+        "8": 1,
+        "77": 0,
+        "9" * 30: 0,
+        "ada": 0,
+    }.items():
+        assert found(admin_client, AUDIT, q=words) == count, words
+    assert found(admin_client, AUDIT, action="exported") == 1
+    assert admin_client.get(AUDIT, {"actor__gt": "1"}).status_code == 400
 
 
 def test_hostile_content_is_text_everywhere(admin_client: Client, run: Run) -> None:

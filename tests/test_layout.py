@@ -148,6 +148,7 @@ def test_protocol_page_tells_the_limits() -> None:
 # Modules without a test module of their own, and where they are tested: with what uses
 # them, since nobody else does.
 TESTED_WITH = {
+    "admin/auditing.py": "test_admin.py",
     "admin/deleting.py": "test_admin.py",
     "admin/looking.py": "test_admin.py",
     "admin/people.py": "test_admin.py",
@@ -215,6 +216,7 @@ TESTED_WITH = {
     "store/importing.py": "test_exports.py",
     "store/guests.py": "auth/test_visitors.py",
     "store/load.py": "test_roles.py",
+    "store/auditing.py": "test_admin.py",
     "store/own_data.py": "accounts/test_data.py",
     "store/shares.py": "test_access.py",
     "store/sql.py": "store/test_claiming.py",

@@ -90,6 +90,7 @@ def _exporting(request: HttpRequest) -> tuple[Identity | None, bytes]:
         who = visitors.of_request(request)
         if who is None or visitors.has_ended(request):
             return None, b""
+        store.audit(store.Action.ALL_EXPORTED, who.user_id)
         return who, json.encode(_about(request, who)) + b"\n"
     finally:
         # The file may take minutes: it must not hold a connection of the pool's.
@@ -149,6 +150,7 @@ def _delete(request: HttpRequest, who: Identity) -> None:
     # First chat by chat, since that may take a while; then what came meanwhile.
     _erase_all(who)
     assert who.user_id is not None  # noqa: S101 - who is signed in
+    store.audit(store.Action.ACCOUNT_DELETED, who.user_id, user=who.user_id)
     erased = forget([who.user_id])
     _tell(erased)
     runtime.call_soon(
@@ -158,7 +160,11 @@ def _delete(request: HttpRequest, who: Identity) -> None:
 
 
 def _erase_all(who: Identity) -> None:
-    for session_id in store.owned_ids(who):
+    session_ids = store.owned_ids(who)
+    if session_ids:
+        count = len(session_ids)
+        store.audit(store.Action.DELETED, who.user_id, user=who.user_id, count=count)
+    for session_id in session_ids:
         _tell(store.erase_owned(who, session_id))
 
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 # Importing registers.
-from chat.admin import people, processes, runs, sessions, tokens
+from chat.admin import auditing, people, processes, runs, sessions, tokens
 
-__all__ = ["people", "processes", "runs", "sessions", "tokens"]
+__all__ = ["auditing", "people", "processes", "runs", "sessions", "tokens"]

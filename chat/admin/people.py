@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from chat.admin.deleting import counts, tell
+from chat import store
+from chat.admin.deleting import NamesNothing, counts, tell
 from chat.auth.forgetting import forget
 from chat.models import Retention, Session
 
@@ -39,7 +41,7 @@ class TeamAdmin(GroupAdmin):
 
 
 @admin.register(User)
-class PersonAdmin(UserModelAdmin):
+class PersonAdmin(NamesNothing, UserModelAdmin):
     """Users, who can be deleted with all their sessions."""
 
     def get_deleted_objects(
@@ -61,4 +63,8 @@ class PersonAdmin(UserModelAdmin):
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Delete the chosen users and all their sessions."""
-        tell(forget(list(queryset.values_list("pk", flat=True))))
+        user_ids = list(queryset.values_list("pk", flat=True))
+        with transaction.atomic():
+            for user_id in user_ids:
+                store.audit(store.Action.ACCOUNT_DELETED, request.user.pk, user=user_id)
+            tell(forget(user_ids))

@@ -12,8 +12,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from chat.admin.auditing import Audited
 from chat.admin.looking import AnswerSearch, LookOnly, answers, transcript
-from chat.models import Run
+from chat.models import Run, Session
 
 if TYPE_CHECKING:  # at run time ModelAdmin takes no argument
     RunModelAdmin = admin.ModelAdmin[Run]
@@ -24,7 +25,7 @@ MAX_BRIEF_CHARS = 80
 
 
 @admin.register(Run)
-class RunAdmin(AnswerSearch, LookOnly, RunModelAdmin):
+class RunAdmin(Audited, AnswerSearch, LookOnly, RunModelAdmin):
     """Single runs, to be found by agent, status, reason and date."""
 
     list_display = (
@@ -68,6 +69,10 @@ class RunAdmin(AnswerSearch, LookOnly, RunModelAdmin):
     def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
         """Sessions are deleted whole."""
         return False
+
+    def session_of(self, shown: Run) -> Session:
+        """Where it was asked."""
+        return shown.session
 
     def contains(self, word: str) -> Q:
         """Prompt or answer."""

@@ -10,7 +10,8 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from chat.admin.deleting import counts, erase
+from chat.admin.auditing import Audited
+from chat.admin.deleting import NamesNothing, counts, erase
 from chat.admin.looking import AnswerSearch, LookOnly, answers, transcript
 from chat.models import Run, Session
 
@@ -21,7 +22,7 @@ else:
 
 
 @admin.register(Session)
-class SessionAdmin(AnswerSearch, LookOnly, SessionModelAdmin):
+class SessionAdmin(NamesNothing, Audited, AnswerSearch, LookOnly, SessionModelAdmin):
     """Sessions with everything that was said and done in them."""
 
     list_display = ("name", "who", "agent_name", "run_count", "last", "updated_at")
@@ -55,15 +56,11 @@ class SessionAdmin(AnswerSearch, LookOnly, SessionModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
         """With the number of runs and what became of the last one."""
         last = Run.objects.filter(session=OuterRef("pk")).order_by("-number")
-        return (
-            super()
-            .get_queryset(request)
-            .select_related("owner")
-            .annotate(
-                runs_in_all=Count("runs", distinct=True),
-                last_status=Subquery(last.values("status")[:1]),
-                last_reason=Subquery(last.values("reason")[:1]),
-            )
+        sessions: QuerySet[Session] = super().get_queryset(request)
+        return sessions.select_related("owner").annotate(
+            runs_in_all=Count("runs", distinct=True),
+            last_status=Subquery(last.values("status")[:1]),
+            last_reason=Subquery(last.values("reason")[:1]),
         )
 
     def get_deleted_objects(
@@ -73,15 +70,21 @@ class SessionAdmin(AnswerSearch, LookOnly, SessionModelAdmin):
         missing = set() if self.has_delete_permission(request) else {"session"}
         return [str(session) for session in objs], counts(objs), missing, []
 
-    def delete_model(self, _request: HttpRequest, obj: Session) -> None:
+    def delete_model(self, request: HttpRequest, obj: Session) -> None:
         """Delete one session, whatever is being answered there."""
-        erase(Session.objects.filter(pk=obj.pk))
+        erase(request, Session.objects.filter(pk=obj.pk))
 
     def delete_queryset(
-        self, _request: HttpRequest, queryset: QuerySet[Session]
+        self, request: HttpRequest, queryset: QuerySet[Session]
     ) -> None:
         """Delete the chosen sessions likewise."""
-        erase(Session.objects.filter(pk__in=[session.pk for session in queryset]))
+        erase(
+            request, Session.objects.filter(pk__in=[session.pk for session in queryset])
+        )
+
+    def session_of(self, shown: Session) -> Session:
+        """Itself."""
+        return shown
 
     def contains(self, word: str) -> Q:
         """Title, prompt, answer, or the id itself."""

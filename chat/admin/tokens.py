@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 
-from chat import runtime
+from chat import runtime, store
 from chat.admin.looking import LookOnly
 from chat.models import AccessToken
 
@@ -49,7 +50,9 @@ class AccessTokenAdmin(LookOnly, AccessTokenModelAdmin):
         return request.user.has_perm("chat.change_accesstoken")
 
     @admin.action(description="Revoke the chosen tokens", permissions=["revoke"])
-    def revoke(self, _request: HttpRequest, chosen: QuerySet[AccessToken]) -> None:
+    def revoke(self, request: HttpRequest, chosen: QuerySet[AccessToken]) -> None:
         """End them, and what programs have open with them."""
-        chosen.filter(revoked_at=None).update(revoked_at=Now())
+        with transaction.atomic():
+            count = chosen.filter(revoked_at=None).update(revoked_at=Now())
+            store.audit(store.Action.TOKENS_REVOKED, request.user.pk, count=count)
         runtime.call_soon(lambda running: running.changed_hands.set())

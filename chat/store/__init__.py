@@ -9,6 +9,7 @@ from __future__ import annotations
 from chat.access import Identity, NotAllowedError, NotYoursError
 from chat.log.compaction import compact
 from chat.store.asking import AddressLimit, Asked, ask, retry
+from chat.store.auditing import Action, audit
 from chat.store.claiming import (
     Claimant,
     Claimed,
@@ -96,6 +97,7 @@ from chat.store.writing import Committed
 __all__ = [
     "PAGE_SESSIONS",
     "Abandoned",
+    "Action",
     "AddressLimit",
     "Asked",
     "Claimant",
@@ -130,6 +132,7 @@ __all__ = [
     "add_token",
     "adopt",
     "ask",
+    "audit",
     "begin_after",
     "change_session",
     "clean_up",

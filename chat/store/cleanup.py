@@ -15,6 +15,7 @@ from django.db.models.functions import Coalesce, Now
 
 from chat.access import Identity
 from chat.models import AccessToken, FormerGuest, Retention, Session
+from chat.store.auditing import Action, audit
 from chat.store.erasing import Erased, erase
 
 KEPT_DELETED: Final = timedelta(days=30)  # sessions that can still be restored
@@ -35,12 +36,15 @@ def clean_up() -> list[Erased]:
     AccessToken.objects.filter(
         Q(expires_at__lt=long_ago) | Q(revoked_at__lt=long_ago)
     ).delete()
-    return [
+    gone = [
         erased
         for expired in (_long_deleted, _outlived)
         for session_id in list(expired().values_list("id", flat=True).order_by())
         if (erased := _erase(expired, session_id)) is not None
     ]
+    if gone:
+        audit(Action.DELETED, None, count=len(gone))
+    return gone
 
 
 def _erase(expired: Callable[[], QuerySet[Session]], session_id: UUID) -> Erased | None:

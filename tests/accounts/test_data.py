@@ -19,7 +19,7 @@ from pytest_django import Settings
 
 from chat import exports, store
 from chat.auth.guests import Guest
-from chat.models import FormerGuest, Retention, Session
+from chat.models import AuditEntry, FormerGuest, Retention, Session
 from chat.store import Identity, own_data
 from tests.accounts.conftest import PASSWORD
 from tests.client import Person
@@ -40,8 +40,10 @@ def chat(who: Identity, text: str) -> UUID:
     return run.session_id
 
 
-def sign_in(client: Client) -> None:
-    client.post("/sign-in", {"username": "ada", "password": PASSWORD})
+def audited() -> list[tuple[object, ...]]:
+    """The audit log, oldest first."""
+    entries = AuditEntry.objects.order_by("id")
+    return list(entries.values_list("action", "actor", "user", "count"))
 
 
 @pytest.mark.django_db
@@ -103,6 +105,8 @@ async def test_all_chats_can_be_taken_away_and_come_back(
     assert [each["session"]["session_id"] for each in chats] == [*map(str, made)]
     assert ["deleted" in each["session"] for each in chats] == [False, True]
     assert "stranger" not in json.dumps(chats)
+    noted = await asyncio.to_thread(audited)
+    assert noted == [("all_exported", ada.pk, None, None)]
     log = exports.read_json(json.dumps(chats[0]).encode())
     again = await asyncio.to_thread(store.import_session, who, log)
     monkeypatch.setattr(own_data, "MAX_EXPORT_CHARS", 1)
@@ -126,6 +130,7 @@ def test_all_chats_go_when_somebody_is_sure(browser: Client, ada: User) -> None:
     assert browser.post(f"{DATA}/delete", SURE).status_code == 302
     assert list(Session.objects.values_list("id", flat=True)) == [others]
     assert "All your chats are deleted" in browser.get(DATA).content.decode()
+    assert audited() == [("deleted", ada.pk, ada.pk, 2)]
 
 
 @pytest.mark.django_db
@@ -140,6 +145,7 @@ def test_an_account_is_deleted_by_who_has_just_said_its_password(
     assert browser.post("/account/delete").status_code == 400
     assert browser.post("/account/delete", SURE).status_code == 302
     assert not User.objects.exists()
+    assert audited() == [("account_deleted", ada.pk, ada.pk, None)]
 
 
 @pytest.mark.django_db
