@@ -41,6 +41,12 @@ def account_sections(context: Context) -> list[Section]:
             user.is_authenticated and settings.HAS_MAIL,
         ),
         ("account_data", "Your data", "Take it away, or delete it", True),
+        (
+            "tokens",
+            "Access tokens",
+            "For programs that come in as you",
+            user.is_authenticated,
+        ),
     ]
     return [
         Section(address, label, about, is_here=address == request.path)
