@@ -61,11 +61,6 @@ AWAY: Final = ProtocolError(
 BUSY: Final = ProtocolError(
     "internal", "The site is busy. Try again in a moment.", retryable=True
 )
-WAITING: Final = ProtocolError(
-    "model_unavailable",
-    "No worker is running that could answer. Your message waits until there is one.",
-    retryable=True,
-)
 FAILED: Final = ProtocolError(
     "internal", "Something went wrong inside the site. It has been logged."
 )
@@ -358,10 +353,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         )
         if not self.viewer.is_classic:
             self._reply("accepted", {"client_id": chat.client_id, "run": asked.number})
-        if settings.ROLE == "web" and asked.written and not asked.claimed:
-            load = await db(store.load)
-            if not load.processes:
-                self._refuse(WAITING)
+        elif asked.written and not asked.claimed and self.runtime.feeds.notice:
+            text = self.runtime.feeds.notice.text  # which only log mode tells
+            self._refuse(ProtocolError("model_unavailable", text, retryable=True))
 
     # ------------------------------------------------------------ answering
 

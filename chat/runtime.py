@@ -23,7 +23,8 @@ from chat.live.viewer import State
 from chat.log.errors import is_transient, note_failure
 from chat.log.journal import Journal
 from chat.store.database import db
-from chat.wire.protocol import CLOSE_NOT_SIGNED_IN, CLOSE_OVERLOADED
+from chat.wire.protocol import CLOSE_NOT_SIGNED_IN, CLOSE_OVERLOADED, Notice
+from chat.work.leases import LOOK_SECONDS
 from chat.work.scheduler import Scheduler
 from chat.work.verbs import Verbs
 
@@ -42,6 +43,7 @@ MEASURE_SECONDS: Final = 5.0
 ALONE_SECONDS: Final = 0.5  # from one look whether others are there to the next
 WARM_SECONDS: Final = 20.0  # that imports may take before a newcomer goes to work
 CLOSE_SECONDS: Final = 2.0  # for each part of closing that others could hold up
+WAITING: Final = Notice("Waiting for a worker")
 
 
 class Socket(Protocol):
@@ -94,6 +96,8 @@ class Runtime:
             self._watch(self._compact, COMPACT_SECONDS),
             self._watch(self._measure, MEASURE_SECONDS),
         ]
+        if role == "web":
+            self._watches.append(self._watch(self._look_for_workers, LOOK_SECONDS))
         registry.warm_up(self._warmed_up)
 
     def begin_to_drain(self) -> asyncio.Task[None]:
@@ -236,6 +240,12 @@ class Runtime:
             if socket.shared in over:
                 # Who comes back is told what they may now, or that it is not there.
                 self._hang_up(socket, CLOSE_OVERLOADED)
+
+    async def _look_for_workers(self) -> None:
+        """Tell people, where nobody is there to answer, as long as it is so."""
+        lease = self.scheduler.lease
+        nobody = lease.process_id is not None and lease.is_alone
+        self.feeds.say(WAITING if nobody else None)
 
     async def _measure(self) -> None:
         """Tell Prometheus how much there is here now."""

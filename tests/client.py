@@ -94,6 +94,7 @@ class Viewer:
         self.outbox: dict[str, str] = {}  # client_id → message not yet accepted
         self.accepted: dict[str, int] = {}  # client_id → run
         self.errors: list[dict[str, Any]] = []
+        self.session: dict[str, Any] = {}
         self.closes: list[int] = []
         self.connections = 0
         self.reading = asyncio.Event()  # cleared: the socket is not read
@@ -219,7 +220,10 @@ class Viewer:
     def _hear(self, message: dict[str, Any]) -> None:
         data = message["data"]
         match message["type"]:
+            case "session":
+                self.session |= data
             case "snapshot" | "history":
+                self.session = data.get("session", self.session)
                 for run in data["runs"]:
                     self.runs[run["run"]] = from_view(convert(run, RunView))
             case "events":

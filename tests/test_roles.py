@@ -63,9 +63,14 @@ async def test_a_worker_answers_what_a_web_process_is_asked(
     person = Person(web.url)
     async with person.watch([web.url]) as here:
         here.ask("[stream tokens=5 rate=100]")
-        await here.until(lambda: here.errors, 20, "told that nobody works")
-        assert "No worker is running" in here.errors[0]["message"]
+        await here.until(lambda: here.session.get("notice"), 20, "told of no worker")
+        assert here.session["notice"]["text"] == "Waiting for a worker"
+        async with person.watch([web.url], here.session_id) as later:
+            await later.until(
+                lambda: later.session.get("notice"), 20, "so is who comes"
+            )
         with worker(web) as process:
+            await here.until(lambda: not here.session["notice"], 20, "it is over")
             await here.until(lambda: here.reason(1), 20, "answered all the same")
             here.ask("[stream tokens=50 rate=100]")
             await here.until(lambda: here.reason(2), 20, "answered")

@@ -48,6 +48,7 @@ from chat.wire.protocol import (
     CLOSE_OVERLOADED,
     SNAPSHOT_RUNS,
     Frame,
+    Notice,
     Place,
     RunCreated,
     RunFinished,
@@ -92,6 +93,7 @@ class Feed:
         self._viewers: dict[Viewer, None] = {}
         self._asking: dict[Viewer, None] = {}  # for a snapshot
         self._waiting: dict[Viewer, None] = {}  # behind, for something to be read
+        self._notice: Notice | None = None
         self._shelf: Shelf | None = None
         self._reading: Read | None = None
         self._has_changed = False  # since something is being read
@@ -179,6 +181,11 @@ class Feed:
         text = message("session", {"session_id": str(self.session_id), **changes})
         for viewer in tuple(self._viewers):
             self._tell_of_session(viewer, text)
+
+    def say(self, notice: Notice | None) -> None:
+        """Tell everybody, who comes later too; None: it is not so any more."""
+        self._notice = notice
+        self.announce({"notice": notice})
 
     def deliver(self, frame: Frame) -> None:
         """Take new events of a run."""
@@ -413,7 +420,7 @@ class Feed:
         has_begun = self._facts is None
         self._facts = facts
         self._change()
-        text = message("session", session_data(facts, self.session_id))
+        text = message("session", self._session_data())
         for viewer in tuple(self._viewers):
             self._judge(viewer)
             if has_begun and viewer in self._viewers and viewer not in self._asking:
@@ -436,6 +443,10 @@ class Feed:
         self._viewers.pop(viewer, None)
         self._asking.pop(viewer, None)
         self._waiting.pop(viewer, None)
+
+    def _session_data(self) -> dict[str, Any]:
+        data = session_data(self._facts, self.session_id)
+        return data if self._notice is None else data | {"notice": self._notice}
 
     def _tell_of_session(self, viewer: Viewer, text: str) -> None:
         if (
@@ -566,7 +577,7 @@ class Feed:
         earlier = shelf.earlier or len(shown) < len(candidates)
         self._admit(
             viewer,
-            shelf.snapshot(self._facts, self.session_id, shown, earlier=earlier),
+            shelf.snapshot(self._session_data(), shown, earlier=earlier),
             held | {number: seq for number, (seq, _) in shown.items()},
             shelf.held,
         )

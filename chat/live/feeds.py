@@ -24,7 +24,7 @@ from chat.live.viewer import Viewer
 from chat.log.errors import is_transient, note_failure
 from chat.store import Position, SessionFacts
 from chat.store.database import db
-from chat.wire.protocol import Frame
+from chat.wire.protocol import Frame, Notice
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +46,12 @@ class Transport(Protocol):
 class Watched:
     """A feed that somebody wants, and the one task that reads for it."""
 
-    def __init__(self, session_id: UUID, transport: Transport | None) -> None:
+    def __init__(
+        self, session_id: UUID, transport: Transport | None, notice: Notice | None
+    ) -> None:
         self.feed = Feed(session_id, self._read_on)
+        if notice is not None:
+            self.feed.say(notice)
         self._transport = transport
         self._has_joined = transport is None
         self.users = 0
@@ -119,6 +123,7 @@ class Feeds:
 
     def __init__(self) -> None:
         self.transport: Transport | None = None
+        self.notice: Notice | None = None
         self._watched: dict[UUID, Watched] = {}
         self._checked = asyncio.get_running_loop().time()
 
@@ -127,7 +132,8 @@ class Feeds:
         """The session's feed, which is kept as long as somebody watches."""
         watched = self._watched.get(session_id)
         if watched is None:
-            watched = self._watched[session_id] = Watched(session_id, self.transport)
+            watched = Watched(session_id, self.transport, self.notice)
+            self._watched[session_id] = watched
         watched.users += 1
         try:
             yield watched
@@ -177,6 +183,13 @@ class Feeds:
         """The session's feed, if somebody watches it here."""
         watched = self._watched.get(session_id)
         return None if watched is None else watched.feed
+
+    def say(self, notice: Notice | None) -> None:
+        """Tell everybody here, who comes later too; None: it is not so any more."""
+        if notice != self.notice:
+            self.notice = notice
+            for watched in self._watched.values():
+                watched.feed.say(notice)
 
     async def check(self) -> None:
         """Have feeds read the log where it has more than they were told of."""

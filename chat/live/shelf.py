@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from typing import Any
 
 from msgspec import Raw
 
-from chat.store import Rows, SessionFacts, session_data
+from chat.store import Rows
 from chat.wire.protocol import Place, encode, message
 
 
@@ -22,17 +22,19 @@ class Shelf:
 
     def snapshot(
         self,
-        facts: SessionFacts | None,
-        session_id: UUID,
+        session: dict[str, Any],
         shown: dict[int, tuple[int, bytes]],
         *,
         earlier: bool,
     ) -> str:
-        """The message; made once for all who are shown the same."""
+        """The message; made once for all who are shown the same.
+
+        `session`: the same for all; where it changes, the shelf is another one.
+        """
         what = ([(number, seq) for number, (seq, _) in shown.items()], earlier)
         if self._latest[0] != what:
             data = {
-                "session": session_data(facts, session_id),
+                "session": session,
                 "runs": [Raw(run) for _, run in reversed(shown.values())],
                 "earlier": earlier,
             }

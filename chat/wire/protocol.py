@@ -90,6 +90,13 @@ class ProtocolError(Exception):
 # ---------------------------------------------------------------- commands
 
 
+class Notice(Struct, frozen=True):
+    """Said to everybody who watches, until it is not so any more."""
+
+    text: str
+    level: Literal["info", "warning"] = "warning"
+
+
 class Chat(Struct, frozen=True):
     """Ask. `client_id` makes sending again harmless."""
 

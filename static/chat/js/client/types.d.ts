@@ -139,6 +139,8 @@ export interface Session {
   session_id: string;
   title: string;
   agent_name: string;
+  /** What everybody is to know, as long as it is so. */
+  notice?: { text: string; level: "info" | "warning" } | null;
   [more: string]: unknown;
 }
 

@@ -48,6 +48,7 @@ export class ConnectionLine {
     this.#button = /** @type {HTMLButtonElement} */ (root.querySelector(".btn"));
     this.#button.addEventListener("click", () => this.#pressed());
     client.line.subscribe(() => this.update());
+    client.session.subscribe(() => this.update());
     client.proof.state.subscribe(({ steps, wrong }) => {
       root.dataset.proof = proofOf(steps, wrong);
     });
@@ -57,7 +58,8 @@ export class ConnectionLine {
     this.#clock.clearTimeout(this.#timer);
     const line = this.#client.line.get();
     const hasRuns = this.#client.runs.runs.length > 0;
-    const words = lineWords(line, this.#clock.now(), hasRuns);
+    const notice = this.#client.session.get().notice?.text;
+    const words = lineWords(line, this.#clock.now(), hasRuns, notice);
     const { tone, text, seconds, action } = words;
     this.#root.dataset.tone = tone;
     setText(this.#text, text);

@@ -43,15 +43,16 @@ export function isDeleted({ state, code }, hasRuns) {
  * @param {Line} line
  * @param {number} now clock milliseconds
  * @param {boolean} hasRuns
+ * @param {string} [notice] what the server has everybody know
  * @returns {LineWords}
  */
-export function lineWords(line, now, hasRuns) {
+export function lineWords(line, now, hasRuns, notice = "") {
   if (isDeleted(line, hasRuns)) {
     return { tone: "off", text: "This chat was deleted", action: "restore" };
   }
   switch (line.state) {
     case "live":
-      return { tone: "live", text: "Live" };
+      return notice ? { tone: "wait", text: notice } : { tone: "live", text: "Live" };
     case "joining":
       return { tone: "wait", text: "Catching up…" };
     case "doubt":
