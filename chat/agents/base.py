@@ -134,10 +134,14 @@ AgentEvent: TypeAlias = (
 class Part(Struct, frozen=True):
     """A finished part, as memory: what the agent did earlier.
 
-    `step` is its number in the run that it is of.
+    `step` is its number in the run, or -1 where that is an earlier one which this one
+    continues; `parent` that of the part inside which it is.
     `server_fields` is how the model server said it, as it goes back: the fields that a
     thought came in (`reasoning`) or that it was text (`text`), and what nobody here
     knows of a call (`call`) or of the round's message (`message`, with its last part).
+    With that of a round of somebody's own agent also is that it is whole (`over`), and
+    its text where that came otherwise than it is shown (`raw`); what no model has said
+    is the agent's `own`.
     """
 
     type: PartType
@@ -150,6 +154,7 @@ class Part(Struct, frozen=True):
     agent: str = ""
     step: int = 0
     server_fields: dict[str, Any] | None = None
+    parent: int | None = None
 
 
 class Exchange(Struct, frozen=True):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from chat.agents.base import Exchange, Part
 from chat.models import Run
@@ -42,7 +42,7 @@ FROM chat_run WHERE id IN (RUNS)
 # No errors, and of what was cut short only answers and tools' results.
 _PARTS: Final = """
 SELECT run_id, type, iteration, content, status, tool_name, call_id, tool_input,
-  agent, step, server_fields
+  agent, step, server_fields, parent
 FROM chat_step WHERE run_id IN (RUNS)
 AND type <> 'error' AND (status = 'ok' OR type IN ('tool_result', 'final_answer'))
 ORDER BY run_id, step
@@ -77,7 +77,8 @@ def recall(run: Run, limit: int = MAX_EXCHANGES) -> Memory:
         Exchange(prompts[run_id], tuple(_joined(of, parts)))
         for run_id, of in runs.items()
     ]
-    return Memory(exchanges, _joined(continued, parts))
+    done = [structs.replace(part, step=-1) for part in _joined(continued, parts)]
+    return Memory(exchanges, done)
 
 
 def done_in(run_id: int) -> list[Part]:
@@ -141,7 +142,7 @@ def _parts(run_ids: Iterable[int]) -> Parts:
         return parts
     for row in fetch(_PARTS.replace("RUNS", numbers(ids))):
         run_id, type_, iteration, content, status, tool_name, call_id = row[:7]
-        tool_input, agent, step, server_fields = row[7:]
+        tool_input, agent, step, server_fields, parent = row[7:]
         parts.setdefault(run_id, []).append(
             Part(
                 type_,
@@ -154,6 +155,7 @@ def _parts(run_ids: Iterable[int]) -> Parts:
                 agent,
                 step,
                 _from_json(server_fields),
+                parent,
             )
         )
     return parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from msgspec import structs
@@ -103,7 +104,9 @@ class Sink:
 
     crowded = False
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
+        """`first`: the number of the first part."""
+        self._numbers = count(first)
         self.told = Told()
         self._open: list[_Open] = []
 
@@ -117,10 +120,12 @@ class Sink:
         agent: str = "",
         parent: int | None = None,
     ) -> OpenPart:
-        assert not self._open, "one part is open at a time"
-        del parent
+        others = [each for each in self._open if each.part.type != "tool_result"]
+        assert not others, "one part is open at a time, but for calls under way"
+        number = next(self._numbers)
         what = Part(kind, iteration, "", "ok", tool_name, call_id, None, agent)
-        part = _Open(self, what, len(self.told.parts))
+        what = structs.replace(what, step=number, parent=parent)
+        part = _Open(self, what, number)
         self._open.append(part)
         return part
 

@@ -71,7 +71,8 @@ class Round:
     that the server gave it. After `finish`, `answer` is the text for the person ("" if
     tools are called), `said` all text and `reasoning_text` what came as thoughts in
     fields of their own (`reasoning_fields`), for the model's memory, and `calls` are
-    the tools to call. `extras`, set before, go back with the message.
+    the tools to call. `extras`, set before, go back with the message. `raw`, where it
+    is set, gives all text as it came; then the last part says that the round is whole.
     """
 
     def __init__(
@@ -90,8 +91,9 @@ class Round:
         self.extras: Mapping[str, Any] = {}
         self.reasoning_fields: list[str] = []
         self.started = False  # something was shown
+        self.raw: Callable[[], str] | None = None
         self._sink = sink
-        self._name_call = name_call
+        self.name_call = name_call
         self._open: _Item | None = None
         self._waiting: list[_Item] = []
         self._tools = tools
@@ -260,7 +262,7 @@ class Round:
                 return
         call.name = known_name(call.name.strip(), self._tools)
         name = call.name or "unknown"
-        call.id = self._name_call(call.id)
+        call.id = self.name_call(call.id)
         self.started = True
         item.part = self._sink.start("tool_use", self.iteration, name, call.id)
         if call.text:
@@ -311,12 +313,16 @@ class Round:
     def _server_fields(self, item: _Item) -> dict[str, Any] | None:
         """What is kept with a finished part, for whoever goes on with the run."""
         is_last = self._calling and self._is_over and not self._waiting
-        fields = {
+        fields: dict[str, Any] = {
             "reasoning": list(self.reasoning_fields) if item.reasoned else None,
             "text": item.said,
             "call": item.call.extras,
             "message": dict(self.extras) if is_last else None,
         }
+        if self.raw is not None and self._is_over and not self._waiting:
+            raw = self.raw()
+            shown = "".join([*self._texts, self.answer])
+            fields |= {"over": True, "raw": raw if raw != shown else None}
         return {name: of for name, of in fields.items() if of} or None
 
 

@@ -48,6 +48,12 @@ def lacks_packages() -> bool:
     return not all(map(find_spec, FOR_FILES))
 
 
+def tools_named(agent: Any, name: str) -> list[Any]:
+    """The tools of that name that it has, and those that it works with."""
+    maps = (getattr(each, "function_map", {}) for each in _with_members(agent))
+    return [tools[name] for tools in maps if name in tools]
+
+
 def trouble(agent: Any) -> str:
     """What is out of order, as far as is known: the agent, or one of its team."""
     for each in _with_members(agent):

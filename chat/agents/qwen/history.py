@@ -124,7 +124,7 @@ def _result(part: Part, result: Part, prefix: str) -> Message:
     return {
         "role": "function",
         "name": part.tool_name,
-        "content": _told(result),
+        "content": told(result),
         "extra": _ids(part, prefix),
     }
 
@@ -134,7 +134,7 @@ def _ids(part: Part, prefix: str) -> dict[str, str]:
     return {"function_id": prefix + part.call_id, "call_id": part.call_id}
 
 
-def _told(result: Part) -> str:
+def told(result: Part) -> str:
     """A tool's result as the model is told it."""
     match result.status:
         case "ok":

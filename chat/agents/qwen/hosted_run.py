@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from chat.agents.base import (
     Exchange,
@@ -15,9 +15,12 @@ from chat.agents.base import (
     PartType,
     RunEnded,
     RunSink,
+    Usage,
 )
 from chat.agents.model.client import ChatModel, ChatRequest
 from chat.agents.model.rounds import Call, Round, object_in
+from chat.agents.qwen.history import told
+from chat.agents.qwen.replay import ASKED, OWN, Diverged, Recorded, Replay, ReplayedPart
 from chat.agents.qwen.run import LibraryRun, RunClosed
 from chat.agents.qwen.scopes import HeldPart, RunOver, Scope
 from chat.agents.qwen.speech import (
@@ -34,11 +37,19 @@ from chat.agents.qwen.threads import ThreadPool
 S = TypeVar("S")
 T = TypeVar("T")
 
+STARTS_AGAIN: Final = Failure(
+    "internal",
+    "The server working on this answer was lost, and this agent does something else "
+    "when it begins anew. Press Continue to have it start again: what it did may be "
+    "done twice.",
+    retryable=True,
+)
+
 
 class HostedRun(LibraryRun):
     """What one run of an agent of the library's own does on the event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run consists of
         self,
         sink: RunSink,
         *,
@@ -48,7 +59,9 @@ class HostedRun(LibraryRun):
         thinking: bool,
         tool_threads: ThreadPool,
         tool_timeout: float,
+        replay: bool = False,
     ) -> None:
+        """`replay`: the agent begins anew, and is given what is `done` (see there)."""
         super().__init__(
             None,
             sink,
@@ -58,7 +71,10 @@ class HostedRun(LibraryRun):
             text_protocol=False,
             thinking=thinking,
         )
-        self.sink = sink
+        self._replay = Replay(sink, done) if replay and done else None
+        self.sink: RunSink = self._replay or sink
+        if self._replay is not None:
+            self._newest, self._iteration = self._iteration, 0
         self.held: HeldPart | None = None
         self.telling: tuple[Scope, Snapshots] | None = None  # a round under way
         self.base = Scope()
@@ -105,7 +121,7 @@ class HostedRun(LibraryRun):
             return held.number
         asked = ScopedSink(self, outer).start("thought", self.iteration)
         asked.grow(f"{scope.label} is asked.")
-        asked.finish()
+        asked.finish(server_fields=ASKED)
         return asked.number
 
     def hold(self, part: HeldPart) -> None:
@@ -117,7 +133,9 @@ class HostedRun(LibraryRun):
 
         def begin() -> Round:
             self.telling = scope, snapshots
-            return self.begin_round(scope, {})
+            said = self.begin_round(scope, {})
+            said.raw = snapshots.text
+            return said
 
         snapshots = Snapshots(begin, self.sink)
         return snapshots
@@ -131,10 +149,16 @@ class HostedRun(LibraryRun):
         if snapshots.round is not None:
             scope.calls.extend(snapshots.round.calls)
 
-    def begin_round(self, scope: Scope, tools: Any) -> Round:
+    def begin_round(
+        self, scope: Scope, tools: Any, recorded: Recorded | None = None
+    ) -> Round:
         """A new round of a model, said in this scope. Raises OutOfRounds."""
         sink = ScopedSink(self, scope)
-        return self._begin_round(sink, tools, text_protocol=bool(tools))
+        said = self._begin_round(sink, tools, text_protocol=bool(tools))
+        if recorded is not None:
+            ids = recorded.call_ids
+            said.name_call = lambda wanted: next(ids, wanted)
+        return said
 
     async def round(
         self,
@@ -144,20 +168,47 @@ class HostedRun(LibraryRun):
         tools: Any,
         sign: str,
     ) -> Said:
-        """Ask the model once, showing its answer as it comes."""
-        said = self.begin_round(scope, {} if sign else tools)
+        """Ask the model once, showing its answer as it comes; or say it once more."""
+        recorded = self._next_recorded()
+        said = self.begin_round(scope, {} if sign else tools, recorded)
         form: ReactText | UpTo | None = None
         if scope.is_react:
             form = ReactText(said)
         elif sign:
             form = UpTo(sign, said.text)
         ear = Ear(said, said.text if form is None else form.feed)
-        await self._hear(said, ear, model, request)
+        said.raw = ear.so_far
+        if recorded is not None:
+            recorded.play(ear, calls_in_text=bool(tools) or scope.is_react)
+            said.extras = recorded.extras
+        else:
+            await self._hear(said, ear, model, request)
         if form is not None:
             form.close()
         said.finish()
         scope.calls.extend(said.calls)
-        return Said("".join(ear.chunks), said)
+        return Said(ear.so_far(), said)
+
+    async def recorded_round(self, scope: Scope) -> Round | None:
+        """What a model of another kind said here, where that is recorded."""
+        recorded = self._next_recorded()
+        if recorded is None:
+            return None
+        said = self.begin_round(scope, {}, recorded)
+        recorded.play(said, calls_in_text=False)
+        said.finish()
+        scope.calls.extend(said.calls)
+        return said
+
+    def _next_recorded(self) -> Recorded | None:
+        if self._replay is None:
+            return None
+        recorded = self._replay.round()
+        if recorded is None:  # from here on everything is new
+            self._replay, self._iteration = None, self._newest
+        else:
+            self._iteration = recorded.iteration - 1
+        return recorded
 
     async def say_own(self, scope: Scope, text: str) -> None:
         """An agent's own words, or more of them."""
@@ -168,7 +219,7 @@ class HostedRun(LibraryRun):
             return
         part = ScopedSink(self, scope).start("final_answer", self.iteration)
         part.grow(text)
-        part.finish()
+        part.finish(server_fields=OWN)
         if self.held is not None:
             self.held.is_own = True
 
@@ -205,6 +256,11 @@ class HostedRun(LibraryRun):
         sink = ScopedSink(self, scope)
         seen = shown(arguments) if shown is not None else arguments
         call, number = self._decided(scope, sink, name, seen)
+        if self._replay is not None:
+            recorded = self._replay.result(call.call_id)
+            if recorded is not None:
+                self.settle("thought")
+                return told(recorded)
         results: list[Any] = []
 
         def invoke(_: dict[str, Any]) -> str:
@@ -246,7 +302,8 @@ class HostedRun(LibraryRun):
         call_id = self._name_call("")
         part = sink.start("tool_use", self.iteration, name, call_id)
         part.grow(text or "{}")
-        part.finish("ok", parsed)
+        part.finish("ok", parsed, OWN)
+        call_id = part.call_id if isinstance(part, ReplayedPart) else call_id
         return Call(call_id, name, text, parsed or {}), part.number
 
     def _end(self, error: BaseException | None) -> None:
@@ -258,6 +315,11 @@ class HostedRun(LibraryRun):
             self.held.settle("thought")
             self.held = None
         super()._end(error)
+
+    def _ending(self, error: BaseException | None, usage: Usage | None) -> RunEnded:
+        if isinstance(error, Diverged):
+            return RunEnded("server_lost", usage, STARTS_AGAIN)
+        return super()._ending(error, usage)
 
 
 class ScopedSink:

@@ -58,7 +58,6 @@ class HostedAgent(Streamed):
         self._make = make
         self._hosting = hosting
         self._broken = ""
-        self.can_continue = agent is not None and _seams().goes_on(agent)
 
     @classmethod
     def broken(cls, name: str, reason: str, hosting: Hosting) -> HostedAgent:
@@ -92,8 +91,10 @@ class HostedAgent(Streamed):
 
     def is_repeatable(self, tool_name: str) -> bool:
         """Looking up files is; other tools say so by an attribute of that name."""
-        tool = getattr(self._agent, "function_map", {}).get(tool_name)
-        return tool_name in REPEATABLE or bool(getattr(tool, "repeatable", False))
+        if tool_name in REPEATABLE or self._agent is None:
+            return tool_name in REPEATABLE
+        tools: list[Any] = _equipment().tools_named(self._agent, tool_name)
+        return bool(tools) and all(getattr(t, "repeatable", False) for t in tools)
 
     async def run_into(
         self,
@@ -108,25 +109,34 @@ class HostedAgent(Streamed):
         """Tell the sink what the agent does about the prompt; see `SinkAgent`."""
         if self._broken:
             return out_of_order(self._broken)
-        if not self.can_continue:
-            done = ()
-        if has_answer(done):
+        goes_on = _seams().goes_on(self._agent)
+        if goes_on and has_answer(done):
             return RunEnded("answered")  # only the end itself was lost
-        run = HostedRun(
-            sink,
-            history=history,
-            done=done,
-            max_rounds=max_iterations,
-            thinking=thinking,
-            tool_threads=self._hosting.tool_threads,
-            tool_timeout=self._hosting.tool_timeout,
-        )
-        work = partial(self._work, run, prompt, tuple(history), tuple(done))
-        self._hosting.threads.submit(work)
-        try:
-            return await run.ended
-        finally:
-            await run.close()
+
+        async def run_once(*, replay: bool) -> RunEnded:
+            run = HostedRun(
+                sink,
+                history=history,
+                done=done,
+                max_rounds=max_iterations,
+                thinking=thinking,
+                tool_threads=self._hosting.tool_threads,
+                tool_timeout=self._hosting.tool_timeout,
+                replay=replay,
+            )
+            finished = tuple(done) if goes_on else ()
+            work = partial(self._work, run, prompt, tuple(history), finished)
+            self._hosting.threads.submit(work)
+            try:
+                return await run.ended
+            finally:
+                await run.close()
+
+        end = await run_once(replay=not goes_on)
+        if end.reason == "server_lost" and all(part.step < 0 for part in done):
+            # Somebody has asked for it, and nothing of this run is told.
+            return await run_once(replay=False)
+        return end
 
     def _work(
         self,

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 from msgspec import Struct
 
 from chat.agents.model.client import ChatModel, ChatRequest
+from chat.agents.model.rounds import Round
 from chat.agents.qwen.hosted_run import HostedRun
 from chat.agents.qwen.run import OutOfRounds
 from chat.agents.qwen.scopes import RunOver, Scope
@@ -60,6 +61,10 @@ class Inside(Struct, frozen=True):
         text = f"{YOUR_TURN} {question}".strip()
         self.run.ask(partial(self.run.say_own, self.scope, text))
         raise RunOver(None)
+
+    def recorded_round(self) -> Round | None:
+        """What a model of another kind said here, where that is recorded."""
+        return self._ask(partial(self.run.recorded_round, self.scope))
 
     def tell(self, snapshots: Snapshots, messages: Sequence[Any]) -> None:
         """More of what a model of another kind says."""

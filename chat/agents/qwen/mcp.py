@@ -206,6 +206,11 @@ class SiteClient(MCPClient):  # type: ignore[misc]  # the library has no types
         self.leave()
         return await super().reconnect()
 
+    async def cleanup(self) -> None:
+        """End it all, as the library does when the program ends."""
+        self.leave()
+        await asyncio.gather(self._life, return_exceptions=True)
+
     def leave(self) -> None:
         """End the connection, and the server where we have started it."""
         self._over.set()

@@ -21,8 +21,9 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from msgspec import Struct
-from qwen_agent import Agent, MultiAgentHub
+from qwen_agent import Agent
 from qwen_agent.agents import (
+    Assistant,
     DialogueSimulator,
     FnCallAgent,
     GroupChat,
@@ -32,6 +33,7 @@ from qwen_agent.agents import (
     fncall_agent,
 )
 from qwen_agent.agents.group_chat_auto_router import GroupChatAutoRouter
+from qwen_agent.agents.memo_assistant import MemoAssistant
 from qwen_agent.agents.user_agent import UserAgent
 from qwen_agent.llm import ModelServiceError
 from qwen_agent.llm.base import BaseChatModel
@@ -49,7 +51,7 @@ from qwen_agent.tools.retrieval import Retrieval
 from chat.agents.base import AgentError
 from chat.agents.model.client import ChatRequest, ChatServer, ServerConfig
 from chat.agents.qwen import equipment
-from chat.agents.qwen.equipment import name_of, without_folders
+from chat.agents.qwen.equipment import has_files, name_of, without_folders
 from chat.agents.qwen.history import as_openai
 from chat.agents.qwen.inside import Inside
 from chat.agents.qwen.library import UNBOUNDED, messages_of
@@ -66,6 +68,8 @@ KEYGEN: Final = "qwen_agent.agents.keygen_strategies"
 NOT_SENT: Final = frozenset(
     {"extra_headers", "extra_query", "http_client", "organization", "project"}
 )
+
+LOOPS: Final = (FnCallAgent._run, Assistant._run, MemoAssistant._run)  # noqa: SLF001
 
 current: ContextVar[Inside | None] = ContextVar("current", default=None)
 _offered: ContextVar[list[dict[str, Any]]] = ContextVar("offered")
@@ -204,13 +208,10 @@ def _role(outer: Scope, agent: Any) -> Role:
 def goes_on(agent: Any) -> bool:
     """Whether it goes on from what was done where that is among its messages.
 
-    The library's own loop of calls does; teams and loops of others begin again.
+    The library's own loop of calls does, also in the middle of an answer. What others
+    did is replayed to them.
     """
-    return (
-        isinstance(agent, FnCallAgent)
-        and not isinstance(agent, ReActChat | MultiAgentHub)
-        and type(agent)._run.__module__.startswith("qwen_agent.")  # noqa: SLF001
-    )
+    return type(agent)._run in LOOPS and not has_files(agent)  # noqa: SLF001
 
 
 def with_names(
@@ -442,9 +443,13 @@ def _server(llm: Any, generate_cfg: Mapping[str, Any], timeout: Any) -> ChatServ
 def chat(self: Any, messages: Any, *args: Any, **kwargs: Any) -> Any:
     """`BaseChatModel.chat`: models of other kinds are told of by their snapshots."""
     here = current.get()
-    said = _chat(self, messages, *args, **kwargs)
     if here is None or _is_ours(self) or kwargs.get("delta_stream"):
-        return said
+        return _chat(self, messages, *args, **kwargs)
+    recorded = here.recorded_round()
+    if recorded is not None:
+        again = messages_of(recorded)
+        return again if kwargs.get("stream") is False else iter([again])
+    said = _chat(self, messages, *args, **kwargs)
     if isinstance(said, list):
         here.tell(here.run.snapshots(here.scope), said)
         here.run.ask(here.run.end_of_snapshots)

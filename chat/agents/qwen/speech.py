@@ -64,6 +64,10 @@ class Ear:
 
         self.text = text
 
+    def so_far(self) -> str:
+        """The text as it came."""
+        return "".join(self.chunks)
+
 
 class UpTo:
     """Passes text on until a sign comes, by which calls begin that others read."""
@@ -188,6 +192,10 @@ class Snapshots:
         self._tell("text", text, self.round.text)
         if self._flow.crowded:
             await self._flow.committed()
+
+    def text(self) -> str:
+        """What of its text was told."""
+        return self._told["text"]
 
     def _tell(self, kind: str, text: str, tell: Callable[[str], object]) -> None:
         told = self._told[kind]

@@ -61,6 +61,18 @@ def member(name: str, model: str, **more: Any) -> Assistant:
     return Assistant(llm=llm(model), name=name, description=f"The {name}.", **more)
 
 
+class AskPoet(BaseTool):  # type: ignore[misc]
+    """A tool that is an agent."""
+
+    name = "ask_poet"
+    description = "Asks the poet."
+    parameters: list[Any] = []  # noqa: RUF012
+
+    def call(self, params: str, **kwargs: Any) -> str:
+        *_, said = member("poet", "t-writer").run([Message("user", "A line.")])
+        return str(said[-1].content)
+
+
 class Workflow(Agent):  # type: ignore[misc]
     """Has a text written and then judged, and adds a word of its own."""
 
@@ -111,6 +123,13 @@ agents = [
     Assistant(llm={"model": "p", "model_type": "parrot"}, name="parrot"),
     member("broken", "t-ann", function_list=["there_is_no_such_tool"]),
     lambda: member("made", "t-ann"),
+    Router(
+        llm=llm("t-delegates"),
+        name="delegator",
+        agents=[member("nobody", "t-ann")],
+        function_list=[AskPoet()],
+    ),
+    ReActChat(llm=llm("t-reacts"), name="reacts", function_list=["shout"]),
     member("coder", "t-ann", function_list=["code_interpreter"]),
     member(
         "pilot",
