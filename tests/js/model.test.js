@@ -8,7 +8,7 @@ import { writable } from "../../static/chat/js/client/store.js";
 import { groupedByDay } from "../../static/chat/js/view/sessions/by_day.js";
 import { dayOf, oneLine, size } from "../../static/chat/js/words/format.js";
 import { announcementOf, argumentsGist } from "../../static/chat/js/words/summary.js";
-import { FakeClock, fakeStorage, finishedRun } from "./fakes.js";
+import { created, FakeClock, fakeStorage, finishedRun } from "./fakes.js";
 
 /** @import { SessionRow, Step } from "../../static/chat/js/client/types.js" */
 
@@ -158,4 +158,25 @@ test("diagnostics count frames, doubles and gaps, and stay bounded", () => {
   assert.equal(diagnostics.counts.doubles, 3);
   assert.equal(diagnostics.counts.gaps, 300);
   assert.equal(diagnostics.lines.length, 200);
+});
+
+test("a question that waits says for what, and says it anew when that changes", () => {
+  const conversation = new Conversation();
+  /** @type {number[]} */
+  const told = [];
+  conversation.apply(1, [created("first")]);
+  conversation.apply(2, [created("second")]);
+  conversation.subscribe((run) => told.push(run));
+  assert.equal(conversation.waitsFor(1), "place");
+  assert.equal(conversation.waitsFor(2), "answer");
+  conversation.lackWorkers();
+  assert.deepEqual(told.splice(0), [1, 2]);
+  assert.equal(conversation.waitsFor(1), "worker");
+  assert.equal(conversation.waitsFor(2), "answer");
+  conversation.apply(1, [{ seq: 2, kind: "run_started", epoch: 1, timestamp: 1 }]);
+  conversation.apply(1, [
+    { seq: 3, kind: "run_finished", reason: "answered", duration_ms: 1 },
+  ]);
+  assert.deepEqual(told, [1, 1, 2]);
+  assert.equal(conversation.waitsFor(2), "place", "somebody worked meanwhile");
 });

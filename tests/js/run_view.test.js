@@ -21,6 +21,7 @@ const CONTEXT = /** @type {Context} */ (
     folds: { chosen: () => undefined, choose: () => {} },
     now: () => 0,
     serverNow: () => 1_800_000_000,
+    waitsFor: () => "answer",
     isFollowing: () => true,
   })
 );

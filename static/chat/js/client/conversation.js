@@ -18,6 +18,8 @@ export class Conversation {
   #first = null;
   /** @type {Set<(run: number) => void>} */
   #listeners = new Set();
+  /** Has the server said that no worker is there that could answer? */
+  #lacksWorkers = false;
 
   /** @returns {Run[]} oldest first */
   get runs() {
@@ -43,6 +45,25 @@ export class Conversation {
   /** Runs that wait their turn. */
   get queued() {
     return this.runs.filter((run) => run.status === "queued");
+  }
+
+  /**
+   * What a queued run waits for: an answer before it, a free place, or a worker.
+   * @param {number} number
+   * @returns {"answer" | "place" | "worker"}
+   */
+  waitsFor(number) {
+    const before = this.runs.some(
+      ({ run, status }) => run < number && status !== "finished",
+    );
+    if (before) return "answer";
+    return this.#lacksWorkers ? "worker" : "place";
+  }
+
+  /** No worker is there, until a run begins. */
+  lackWorkers() {
+    this.#lacksWorkers = true;
+    for (const { run } of this.queued) this.#tell(run);
   }
 
   /** @param {number} number */
@@ -151,7 +172,13 @@ export class Conversation {
 
   /** @param {number} run */
   #tell(run) {
+    const status = this.#runs.get(run)?.status;
+    if (status === "running") this.#lacksWorkers = false;
     for (const listener of [...this.#listeners]) listener(run);
+    if (status !== "finished") return;
+    for (const queued of this.queued) {
+      for (const listener of [...this.#listeners]) listener(queued.run);
+    }
   }
 }
 

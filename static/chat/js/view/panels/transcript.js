@@ -80,6 +80,7 @@ export class TranscriptPanel {
       folds: new Folds(needs.storage, needs.client.sessionId),
       now: needs.now,
       serverNow: needs.serverNow,
+      waitsFor: (/** @type {number} */ run) => needs.client.runs.waitsFor(run),
       isFollowing: () => this.#follow.isFollowing,
     };
     this.#seek = new Seek(needs, this.#follow);

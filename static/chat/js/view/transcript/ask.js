@@ -74,6 +74,12 @@ export class WaitState {
   }
 }
 
+const WAITING = {
+  answer: "Sent when the answer above is done",
+  place: "Waiting for a free place",
+  worker: "Waiting for a worker: none is running",
+};
+
 export class Ask {
   #when = time();
   #state = new WaitState();
@@ -99,27 +105,19 @@ export class Ask {
   /**
    * @param {Run} run
    * @param {number} now milliseconds
+   * @param {"answer" | "place" | "worker"} waitsFor what it waits for while it is queued
    */
-  update(run, now) {
+  update(run, now, waitsFor) {
     const beginning = oneLine(run.prompt, HEADING_CHARS);
     this.#question.show(`Question ${run.run}: ${beginning}`, run.prompt);
     const isQueued = run.status === "queued";
     const isWithdrawn = run.reason === "withdrawn";
     this.#question.setWaiting(isQueued);
     this.#question.line.classList.toggle("is-kept", isQueued || isWithdrawn);
-    this.#state.show(stateWords(isQueued, isWithdrawn));
+    this.#state.show(isWithdrawn ? "Cancelled" : isQueued ? WAITING[waitsFor] : "");
     this.#when.hidden = isQueued;
     setTime(this.#when, run.timestamp, now);
     this.#link.hidden = this.#edit.hidden = run.status !== "finished";
     this.#cancel.hidden = !isQueued;
   }
-}
-
-/**
- * @param {boolean} isQueued
- * @param {boolean} isWithdrawn
- */
-function stateWords(isQueued, isWithdrawn) {
-  if (isWithdrawn) return "Cancelled";
-  return isQueued ? "Sent when the answer above is done" : "";
 }

@@ -43,7 +43,7 @@ export class RunView {
     element.dataset.status = run.status;
     element.dataset.reason = run.reason ?? "";
     const now = this.#context.serverNow() * 1000;
-    this.#ask.update(run, now);
+    this.#ask.update(run, now, this.#context.waitsFor(run.run));
     this.#acts.update(run, now);
     const isWorkShown = this.#work.update(run);
     const fault = faultOf(run);
