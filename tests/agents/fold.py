@@ -135,6 +135,11 @@ class Sink:
     async def committed(self) -> None:
         """Nothing has to be waited for."""
 
+    @property
+    def under_way(self) -> str:
+        """The text of the part that is open."""
+        return "".join(part.content for part in self._open)
+
     def finished(self, part: _Open) -> None:
         self._open.remove(part)
         self.told.parts.append(part.part)
