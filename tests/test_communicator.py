@@ -107,6 +107,23 @@ async def test_a_foreign_page_is_accepted_to_be_told_no() -> None:
     assert await closed(client) == protocol.CLOSE_FORBIDDEN
 
 
+async def test_a_page_of_a_subdomain_is_greeted_where_all_of_them_are_trusted(
+    settings: Settings,
+) -> None:
+    settings.ALLOWED_HOSTS = [".example.com"]
+    settings.CSRF_TRUSTED_ORIGINS = ["https://*.example.com"]
+    own = "https://chat.example.com"
+    for host in ("backend.example.com", "chat.example.com:443"):
+        client = communicator(host=host, origin=own)
+        assert await client.connect() == (True, None)
+        assert (await client.receive_json_from())["type"] == "connected"
+        await client.disconnect()
+    for origin in ("https://evil.test", "http://chat.example.com"):
+        client = communicator(host="backend.example.com", origin=origin)
+        assert await client.connect() == (True, None)
+        assert await closed(client) == protocol.CLOSE_FORBIDDEN
+
+
 async def test_who_is_refused_for_the_page_costs_no_query() -> None:
     async def visitor() -> Visitor:
         raise AssertionError("was looked for")

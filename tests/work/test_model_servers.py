@@ -339,9 +339,11 @@ async def test_an_error_of_the_stream_says_what_to_do_where_it_can(play: Play) -
         play(stream({"error": too_long})),
         play([{"raw": json.dumps({"object": "error", **too_long})}, EOF]),
         play(stream(no_tools)),
+        play([{"status": 200, "body": {"object": "error", **too_long}}]),
+        play([*raw(HALF), {"raw": f"error: {json.dumps(too_long)}\n\n"}, EOF]),
     ]
     runs = await all_of(*(each.ask() for each in played))
-    words = ["too long", "too long", "too long", "LLM_TOOL_PROTOCOL"]
+    words = [*["too long"] * 3, "LLM_TOOL_PROTOCOL", *["too long"] * 2]
     for each, run, word in zip(played, runs, words, strict=True):
         assert run.error
         assert word in run.error.message
@@ -915,6 +917,16 @@ DIALECTS = {
     "fenced, after a remark": f"Let me see:\n```\n{JSON}\n```\n",
     "bare with a brace too many": JSON + "}",
     "after a thought": f"<think>Hm.</think>\n{JSON}",
+    "JSON within XML": '<function=calculator>{"expression": "2+2"}</function>',
+    "Llama's tag": f"<|python_tag|>{JSON.replace('arguments', 'parameters')}",
+    "Llama's tag after a remark": f"I will.<|python_tag|>{JSON}<|eom_id|>",
+    "Granite's tag": f"<|tool_call|>[{JSON}]",
+    "TOOL_CALLS with an id": '[TOOL_CALLS]calculator[CALL_ID]aB3dE6gH9[ARGS]{"expression": "2+2"}',
+    "Kimi's tokens": '<|tool_calls_section_begin|><|tool_call_begin|>functions.calculator:0<|tool_call_argument_begin|>{"expression": "2+2"}<|tool_call_end|><|tool_calls_section_end|>',
+    "DeepSeek's tokens": '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>calculator\n```json\n{"expression": "2+2"}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
+    "DeepSeek's tokens since 3.1": 'So:<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>calculator<｜tool▁sep｜>{"expression": "2+2"}<｜tool▁call▁end｜>',
+    "DeepSeek's tags since 3.2": '<｜DSML｜function_calls>\n<｜DSML｜invoke name="calculator">\n<｜DSML｜parameter name="expression" string="true">2+2</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜function_calls>',
+    "after a longer tag's thought": f"<thinking>Hm.</thinking>\n<tool_call>{JSON}</tool_call>",
     "inline code before it": f"I use `calculator`.\n<tool_call>{JSON}</tool_call>",
 }
 
@@ -947,6 +959,10 @@ async def test_several_calls_in_text_are_several_calls(
         f"[TOOL_CALLS][{JSON}, {other}]",
         f"[{JSON}, {other}]",
         f"{JSON}\n{other}",
+        f"<|python_tag|>{JSON}; {other}",
+        f"<|tool_call|>[{JSON}, {other}]",
+        '[TOOL_CALLS]calculator[ARGS]{"expression": "2+2"}[TOOL_CALLS]calculator[ARGS]{"expression": "1+1"}',
+        '<|tool_calls_section_begin|><|tool_call_begin|>functions.calculator:0<|tool_call_argument_begin|>{"expression": "2+2"}<|tool_call_end|><|tool_call_begin|>functions.calculator:1<|tool_call_argument_begin|>{"expression": "1+1"}<|tool_call_end|><|tool_calls_section_end|>',
     ]
     sessions = [play(stream(said(f), finish(), DONE), answer("Done.")) for f in forms]
     for run in await all_of(*(each.ask() for each in sessions)):
@@ -966,6 +982,9 @@ TEXTS = {
     "a code block of waves": f"~~~\n<tool_call>{JSON}</tool_call>\n~~~",
     "code": "```python\nx = {'name': 'calculator'}\n```",
     "a block that is never closed": "```\n<think>\nx",
+    "code after Llama's tag": "<|python_tag|>print(2 + 2)",
+    "a list after Granite's tag": "<|tool_call|>[1, 2]",
+    "a longer tag that is talked about": "Use <thinking> and `<|tool_call|>` for that.",
     "comparisons": "2 < 3 and [x] {y} <b>",
 }
 
@@ -994,6 +1013,8 @@ async def test_text_that_cannot_become_a_call_is_shown_at_once(
         '{"name": "Ada", "bo',
         "a < b",
         "`x` and [y",
+        "<|python_tag|>print(",
+        "<|tool_call|>none",
     ):
         played = play([*raw(said(text)), LEFT_OPEN])
         await played.here.ask(played.session, f"[scenario {played.name}]")
@@ -1072,6 +1093,11 @@ async def test_the_question_is_never_trimmed_away_in_a_tool_loop(
     assert "left out" in last
     newest = played.messages()[-1]["content"]
     assert newest.count("word") == 1200
+    # Of the next question, too; what was asked before is left out first.
+    assert answered(await played.ask("And which one names the names?", 2)) == "Page 1."
+    for message in (played.messages(number) for number in range(4, 8)):
+        texts = [m["content"] for m in message if m["role"] == "user"]
+        assert any("And which one names the names?" in text for text in texts)
 
 
 # ------------------------------------------------------- words

@@ -5,10 +5,11 @@ on as what it is as soon as that is certain: text that cannot become a call is s
 once, half a tag never. Any cutting gives the same result, and the cost is linear in
 the text.
 
-Thoughts stand in `<think>…</think>`. Templates that open the thought themselves leave
-a `</think>` without an opening tag: all that came before it then turns out to have been
-thought. Where the text protocol is spoken, calls stand in tags (`CALL_TAGS`), or are
-JSON that names an offered tool, bare or in a code block, if that is all that follows.
+Thoughts stand in `<think>…</think>`, or `<thinking>`. Templates that open the thought
+themselves leave a `</think>` without an opening tag: all that came before it then turns
+out to have been thought. Where the text protocol is spoken, calls stand in tags
+(`CALL_TAGS`, `GUESS_TAGS`), or are JSON that names an offered tool, bare or in a code
+block, if that is all that follows.
 
 A tag that is merely talked about stays text: none opens within a code block or inline
 code, and `<think>` only at the start of the text, right after another tag or at the
@@ -31,6 +32,7 @@ from chat.agents.model.textcalls import (
 
 THINK: Final = "<think>"
 END_THINK: Final = "</think>"
+THOUGHT_TAGS: Final = {THINK: END_THINK, "<thinking>": "</thinking>"}
 # What opens a call and what closes it; "" is the end of the text. Those in
 # `KEPT_TAGS` are a part of the call.
 CALL_TAGS: Final = {
@@ -38,11 +40,18 @@ CALL_TAGS: Final = {
     "<function_call>": "</function_call>",
     "<function=": "</function>",
     "[TOOL_CALLS]": "",
+    "<|tool_calls_section_begin|>": "<|tool_calls_section_end|>",  # Kimi
+    "<｜tool▁calls▁begin｜>": "<｜tool▁calls▁end｜>",  # DeepSeek
+    "<｜DSML｜function_calls>": "</｜DSML｜function_calls>",  # DeepSeek since 3.2
 }
 KEPT_TAGS: Final = frozenset({"<function="})
-# A call only if JSON follows that names an offered tool.
+# Calls only if JSON follows that names offered tools; and what may close them.
 TOOLS: Final = "<tools>"
-END_TOOLS: Final = "</tools>"
+GUESS_TAGS: Final = {
+    TOOLS: "</tools>",
+    "<|python_tag|>": "<|eom_id|>",  # Llama
+    "<|tool_call|>": "",  # Granite
+}
 
 PIECE: Final = 4096  # characters that are looked at together
 FENCE: Final = 3  # signs that begin a code block
@@ -101,9 +110,9 @@ class TagSplitter:
     def __init__(self, sink: TagSink, *, tools: Tools | None = None) -> None:
         self._sink = sink
         self._tools = tools
-        self._opening = [THINK, END_THINK]
+        self._opening = [*THOUGHT_TAGS, END_THINK]
         if tools is not None:
-            self._opening += [*CALL_TAGS, TOOLS]
+            self._opening += [*CALL_TAGS, *GUESS_TAGS]
         signs = r"[<`~]" if tools is None else r"[<`~\[{]"
         self._special = re.compile(signs).search
         self._state: Callable[[str], str] = self._feed_text
@@ -115,7 +124,7 @@ class TagSplitter:
         self._last = ""  # the end of the text given out, for what is before a tag
         self._fence = ""  # what closes the code block or the inline code
         self._line = ""  # the beginning of the line, within a code block
-        self._end_tag = ""  # of the call
+        self._end_tag = ""  # of the call or the thought
         self._call: list[str] = []
         self._guess: CallGuess | None = None
 
@@ -199,7 +208,7 @@ class TagSplitter:
 
     def _may_open(self, tag: str, before: str) -> bool:
         """Whether a tag may open here, given the text since the last piece."""
-        if tag in {THINK, "[TOOL_CALLS]", TOOLS}:
+        if tag in THOUGHT_TAGS or tag in {"[TOOL_CALLS]", TOOLS}:
             seen = before.lstrip() if not self._last else self._last + before
             return not seen or seen.endswith("\n")
         return tag != END_THINK or (self._first and not self._talked_about)
@@ -209,13 +218,14 @@ class TagSplitter:
         return not (self._last + before).rpartition("\n")[2].strip()
 
     def _open(self, tag: str) -> None:
-        if tag == THINK:
+        if tag in THOUGHT_TAGS:
             self._state = self._feed_thought
+            self._end_tag = THOUGHT_TAGS[tag]
         elif tag == END_THINK:
             if self._last:
                 self._sink.recast()
-        elif tag == TOOLS:
-            self._begin_guess(TOOLS, END_TOOLS)
+        elif tag in GUESS_TAGS:
+            self._begin_guess(tag, GUESS_TAGS[tag])
             return
         else:
             self._begin_call(tag)
@@ -323,12 +333,13 @@ class TagSplitter:
     # ---- thoughts
 
     def _feed_thought(self, rest: str) -> str:
-        at = rest.find(END_THINK)
+        end = self._end_tag
+        at = rest.find(end)
         if at >= 0:
             self._give_thought(rest[:at])
             self._end()
-            return rest[at + len(END_THINK) :]
-        keep = _beginning_of(END_THINK, rest)
+            return rest[at + len(end) :]
+        keep = _beginning_of(end, rest)
         self._give_thought(rest[: len(rest) - keep])
         self._held = rest[len(rest) - keep :]
         return ""
@@ -395,7 +406,7 @@ class TagSplitter:
             return ""
         opener = self._call[0]
         text = "".join(self._call)[len(opener) :] + rest[:at]
-        if opener == TOOLS and guess.closed:
+        if opener in GUESS_TAGS and guess.closed:
             self._take_guess(opener, text)
         else:
             self._give_up_guess(opener, text, closed=guess.closed)
@@ -409,7 +420,7 @@ class TagSplitter:
         """What was held back is complete: calls, or text after all."""
         guess = self._guess
         assert guess is not None  # noqa: S101 - it is in this state only
-        closer = END_TOOLS if opener == TOOLS else ""
+        closer = GUESS_TAGS.get(opener, "")
         inner = text.rpartition(closer)[0] if closer and guess.closed else text
         calls = (
             []

@@ -60,7 +60,12 @@ _KEYED = re.compile(
     r"<arg_key>\s*(.*?)\s*</arg_key>\s*<arg_value>(.*?)(?:</arg_value>|(?=<arg_key>)|\Z)",
     re.DOTALL,
 )
-_NAMED_JSON = re.compile(r"\s*([A-Za-z_][\w.:-]*)\s*(?:\[ARGS\]|[(:=>])?\s*(?=\{)")
+_NAMED_JSON = re.compile(
+    r"\s*([A-Za-z_][\w.:-]*)\s*(?:\[CALL_ID\]\s*[\w.:-]+\s*)?"
+    r"(?:\[ARGS\]|[(:=>])?\s*(?=\{)"
+)
+_MISTRAL: Final = "[TOOL_CALLS]"  # stands before each of several calls
+_DSML: Final = "｜DSML｜"  # DeepSeek's mark within tags that are else as others'
 _FENCE = re.compile(r"\A\s*(`{3,}|~{3,})[^\n`]*\n?(.*?)(?:\1\s*)?\Z", re.DOTALL)
 
 
@@ -75,7 +80,11 @@ def calls_in(text: str, tools: Tools) -> list[TextCall]:
     """The calls that the text consists of; one without a name if it makes no sense."""
     fenced = _FENCE.match(text)
     inner = (fenced[2] if fenced else text).strip()
-    found = list(_in_xml(inner, tools)) or list(_in_json(inner, tools))
+    found = (
+        list(_in_tokens(inner, tools))
+        or list(_in_xml(inner.replace(_DSML, ""), tools))
+        or list(_in_json(inner, tools))
+    )
     return found or [TextCall("", text.strip())]
 
 
@@ -85,10 +94,37 @@ def offered_calls_in(text: str, tools: Tools) -> list[TextCall]:
     return found if all(call.name in tools for call in found) else []
 
 
+def _in_tokens(text: str, tools: Tools) -> Iterator[TextCall]:
+    """Calls between the tokens of Kimi's and of DeepSeek's models."""
+    for piece in text.split("<|tool_call_begin|>")[1:]:
+        head, _, given = piece.partition("<|tool_call_argument_begin|>")
+        yield _named(head, given.partition("<|tool_call_end|>")[0], tools)
+    for piece in text.split("<｜tool▁call▁begin｜>")[1:]:
+        body = piece.partition("<｜tool▁call▁end｜>")[0]
+        head, _, given = body.partition("<｜tool▁sep｜>")
+        if not given.lstrip().startswith("{"):  # a kind, then the name on a line
+            head, _, given = given.partition("\n")
+        yield _named(head, given, tools)
+
+
+def _named(name: str, given: str, tools: Tools) -> TextCall:
+    """A call of a name, and of arguments in JSON, maybe in a code block."""
+    fenced = _FENCE.match(given)
+    text = (fenced[2] if fenced else given).strip()
+    try:
+        arguments = _arguments(lenient.read(text or "{}"))
+    except ValueError:
+        arguments = text
+    return TextCall(known_name(name.strip(), tools), arguments)
+
+
 def _in_xml(text: str, tools: Tools) -> Iterator[TextCall]:
     for whole, parameter in ((_FUNCTION, _PARAMETER), (_INVOKE, _INVOKE_PARAMETER)):
         for name, body in whole.findall(text):
-            yield _call(name, dict(parameter.findall(body)), tools)
+            if body.lstrip().startswith("{"):
+                yield _named(name, body, tools)
+            else:
+                yield _call(name, dict(parameter.findall(body)), tools)
     if (pairs := _KEYED.findall(text)) and "<arg_key>" in text:
         name = text.partition("<arg_key>")[0]
         yield _call(name, dict(pairs), tools)
@@ -122,6 +158,9 @@ def _in_json(text: str, tools: Tools) -> Iterator[TextCall]:
     while at < len(text):
         if text[at].isspace() or text[at] in ",;}])":
             at += 1
+            continue
+        if text.startswith(_MISTRAL, at):
+            at += len(_MISTRAL)
             continue
         name = ""
         if text[at] not in "{[":
@@ -179,11 +218,13 @@ def _arguments(value: Any) -> str:
 
 
 def known_name(name: str, tools: Tools) -> str:
-    """The name without the name space that some put before it."""
+    """The name without the name space before it, and the number after it, of some."""
     if name in tools:
         return name
-    short = re.split(r"[.:/]", name)[-1]
-    return short if short in tools else name
+    parts = re.split(r"[.:/]", name)
+    if parts[-1].isdigit():
+        parts.pop()
+    return parts[-1] if parts and parts[-1] in tools else name
 
 
 class CallGuess:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
-from chat.agents.model.tags import TagSplitter
+from chat.agents.model.tags import THOUGHT_TAGS, TagSplitter
 from chat.agents.model.textcalls import TextCall, Tools
 
 TOOLS: Tools = {"calculator": {}, "get_time": {}}
@@ -79,6 +79,11 @@ def split(*chunks: str, tool_calls: bool = True) -> Recorder:
         ("see `<tool_call>`", [("text", "see `<tool_call>`")]),
         ("2 < 3 <", [("text", "2 < 3 <")]),
         ("<<think>", [("text", "<<think>")]),
+        (
+            "<thinking>a</think>b</thinking>c",
+            [("thought", "a</think>b"), ("text", "c")],
+        ),
+        ("I am <thinking>.", [("text", "I am <thinking>.")]),
         ("a\n<think>b</think>c", [("text", "a\n"), ("thought", "b"), ("text", "c")]),
     ],
 )
@@ -136,6 +141,17 @@ FRAGMENTS = st.lists(
             "<function=calculator>",
             "</function>",
             "<parameter=a>1</parameter>",
+            "<thinking>",
+            "</thinking>",
+            "<|python_tag|>",
+            "<|eom_id|>",
+            "<|tool_call|>",
+            "<|tool_calls_section_begin|>",
+            "<|tool_call_begin|>",
+            "<|tool_calls_section_end|>",
+            "<｜tool▁calls▁begin｜>",
+            "<｜tool▁calls▁end｜>",
+            "[CALL_ID]",
             "ü😀",
         ]
     ),
@@ -154,7 +170,12 @@ def test_any_cutting_gives_the_same_result(text: str, data: st.DataObject) -> No
 @given(text=FRAGMENTS)
 def test_nothing_is_lost_but_tags_and_white_space(text: str) -> None:
     def bare(value: str) -> str:
-        for tag in ("<think>", "</think>", "<tool_call>", "</tool_call>"):
+        for tag in (
+            *THOUGHT_TAGS,
+            *THOUGHT_TAGS.values(),
+            "<tool_call>",
+            "</tool_call>",
+        ):
             value = value.replace(tag, "")
         return "".join(value.split())
 
@@ -162,6 +183,6 @@ def test_nothing_is_lost_but_tags_and_white_space(text: str) -> None:
     if any(kind == "call" for kind, _ in pieces):
         pieces = split(text, tool_calls=False).pieces
     # Tags that are torn open by a removed tag may look like tags: compare letters.
-    letters = [c for c in bare(text) if c.isalpha() and c not in "thinkol_c"]
+    letters = [c for c in bare(text) if c.isalpha() and c not in "thinkolg_c"]
     kept = "".join(piece for _, piece in pieces)
-    assert [c for c in bare(kept) if c.isalpha() and c not in "thinkol_c"] == letters
+    assert [c for c in bare(kept) if c.isalpha() and c not in "thinkolg_c"] == letters
