@@ -34,7 +34,7 @@ class _Process:
         self.frames = 0
         self.layer = layer
         self.sessions = [uuid4() for _ in range(RUNS)]
-        self.hub = Hub(self, _ignore, _nothing, _ignore, _ignore, layer)
+        self.hub = Hub(self, _ignore, _nothing, _ignore, _ignore, _nothing, layer)
 
     def deliver(self, session_id: UUID, _frame: Frame) -> None:
         """Count what is not its own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from typing import Any, Final, assert_never
@@ -28,6 +29,7 @@ from chat.live.feed import Feed
 from chat.live.outbox import Outbox, TooSlowError
 from chat.live.viewer import Viewer
 from chat.log.errors import is_away, is_busy, note_failure
+from chat.operating import Watching
 from chat.store.database import db
 from chat.wire.protocol import (
     AUTHENTICATE_SECONDS,
@@ -86,6 +88,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     who: Identity
     ticket: Ticket | None
     shared: store.Shared | None
+    watching: Watching | None
     session_id: UUID
     feed: Feed
     viewer: Viewer
@@ -108,8 +111,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.frames = 0
         self.waits_for_token: int | None = None  # and what it is closed with else
         self.address_key = ""
+        self.since = time.time()
         self.ticket = None
         self.shared = None
+        self.watching = None
         self.outbox = Outbox(
             self._send_text, max_chars=settings.OUTBOX_BYTES, on_broken=self._broken
         )
@@ -214,7 +219,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if not (may_wait and self.scope["says_nothing"]):
             await self.hang_up(code)
             return
-        self.place.close()
+        self._leave()
         self.waits_for_token = code
         loop = asyncio.get_running_loop()
         patience = loop.call_later(AUTHENTICATE_SECONDS, self._lose_patience)
@@ -234,7 +239,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             raise Refused(CLOSE_NOT_SIGNED_IN)
         if self.frames == 1 or self.waits_for_token is not None:
             self.waits_for_token = None
-            self.place.close()
+            self._leave()
             try:
                 await self._enter(visitor)
             except DatabaseError as error:
@@ -268,6 +273,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.viewer = Viewer(who, self.outbox, self._hang_up_soon, entry.shared)
         self.feed.join(self.viewer, entry.facts)
         self.place.callback(self.feed.leave, self.viewer)
+        self.watching = Watching(self.feed, self.viewer)
+
+    def _leave(self) -> None:
+        """Be nobody here any more."""
+        self.watching = None
+        self.place.close()
 
     async def _entry(self, who: Identity, feed: Feed) -> store.Entry:
         """Whose the session is, if not yet nobody's. Raises NotYoursError.

@@ -132,6 +132,37 @@ class Retention(models.Model):
         return f"{self.group}: {self.days} days"
 
 
+class Order(models.Model):
+    """What operators want every process to do, once; see `store.directives`."""
+
+    at = models.DateTimeField(db_default=Now())
+    directive = models.JSONField()
+
+    class Meta:
+        default_permissions = ()
+        permissions: ClassVar = [("operate", "Can notify, hang up and maintain")]
+        verbose_name = verbose_name_plural = "notices and maintenance"
+
+    def __str__(self) -> str:
+        return f"{self.at}: {self.directive}"
+
+
+class Census(models.Model):
+    """Who was connected to a process when it was asked last."""
+
+    process = models.IntegerField(primary_key=True)  # its id
+    at = models.DateTimeField(db_default=Now())
+    total = models.PositiveIntegerField()
+    connections = models.JSONField()
+
+    class Meta:
+        default_permissions = ()
+        verbose_name = verbose_name_plural = "connections"
+
+    def __str__(self) -> str:
+        return f"{self.total} connections of process {self.process}"
+
+
 class AuditEntry(models.Model):
     """That somebody has done something with what is others', or for good.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -22,6 +22,7 @@ from chat.live.hub import Hub
 from chat.live.viewer import State
 from chat.log.errors import is_transient, note_failure
 from chat.log.journal import Journal
+from chat.operating import Operating, Socket
 from chat.store.database import db
 from chat.wire.protocol import CLOSE_NOT_SIGNED_IN, CLOSE_OVERLOADED, Notice
 from chat.work.leases import LOOK_SECONDS
@@ -46,16 +47,6 @@ CLOSE_SECONDS: Final = 2.0  # for each part of closing that others could hold up
 WAITING: Final = Notice("Waiting for a worker")
 
 
-class Socket(Protocol):
-    """A socket that this process serves, and what its opener was let in with."""
-
-    ticket: Ticket | None
-    shared: store.Shared | None  # where the session is not its opener's
-
-    async def hang_up(self, code: int) -> None:
-        """Close it, saying why."""
-
-
 class Runtime:
     """The parts of one process, wired together. Made on the running event loop."""
 
@@ -66,6 +57,9 @@ class Runtime:
         self.sockets: set[Socket] = set()
         self.streams: set[Socket] = set()  # of these, those that no server closes
         self.changed_hands = asyncio.Event()  # somebody has signed in, or shares end
+        self._directed = asyncio.Event()  # operators want something done
+        self._maintenance: Notice | None = None
+        self._lacks_workers = False
         self._hang_ups: set[asyncio.Task[None]] = set()
         self._warm = asyncio.Event()  # a run can begin without waiting for imports
         self._draining: asyncio.Task[None] | None = None
@@ -78,11 +72,18 @@ class Runtime:
             on_recover=self._left_behind.set,
             on_call=self._on_call,
             on_started=self._on_started,
+            on_directed=self._directed.set,
         )
         self.feeds.transport = self.hub
         self.journal = Journal(self.hub.publish)
         self.scheduler = Scheduler(self.hub, self.journal, self._left_behind.set, role)
         self.verbs = Verbs(self.hub, self.feeds, self.scheduler)
+        self.operating = Operating(
+            self.sockets,
+            self._hang_up,
+            self._on_maintenance,
+            lambda: self.scheduler.lease.process_id,
+        )
         beat = settings.HEARTBEAT_SECONDS
         self._watches = [
             self._watch(self._recover, beat, sooner=self._left_behind),
@@ -91,6 +92,11 @@ class Runtime:
                 self._check_tickets,
                 settings.SIGN_IN_CHECK_SECONDS,
                 sooner=self.changed_hands,
+            ),
+            self._watch(
+                self.operating.check,
+                settings.SIGN_IN_CHECK_SECONDS,
+                sooner=self._directed,
             ),
             self._watch(self._clean_up, DAY),
             self._watch(self._compact, COMPACT_SECONDS),
@@ -172,6 +178,19 @@ class Runtime:
         self._hang_ups.add(hang_up)
         hang_up.add_done_callback(self._hang_ups.discard)
 
+    def directed(self) -> None:
+        """Operators want something done: here, and by the other processes."""
+        self._directed.set()
+        self.hub.tell_directed()
+
+    def stopped(self, stopped: Sequence[store.Stopped]) -> None:
+        """Runs were ended from outside: tell whoever watches, or drives them."""
+        for each in stopped:
+            session_id = each.written.session_id
+            self.hub.publish([(session_id, each.written.frame)])
+            self.scheduler.wake(session_id, is_guest=False)
+        self.scheduler.give_up_everywhere([each.run_id for each in stopped])
+
     def erased(self, erased: store.Erased) -> None:
         """Sessions are gone for good: tell whoever watches, or drives runs there."""
         for session_id in erased.session_ids:
@@ -245,7 +264,20 @@ class Runtime:
         """Tell people, where nobody is there to answer, as long as it is so."""
         lease = self.scheduler.lease
         nobody = lease.process_id is not None and lease.is_alone
-        self.feeds.say(WAITING if nobody else None)
+        self._lacks_workers = nobody
+        self._say_what_stands()
+
+    def _on_maintenance(self, notice: Notice | None) -> None:
+        """Begin nothing more and say so; or go on."""
+        self._maintenance = notice
+        self.scheduler.maintenance = "" if notice is None else notice.text
+        self._say_what_stands()
+        if notice is None:
+            self._left_behind.set()  # what waited can begin
+
+    def _say_what_stands(self) -> None:
+        waiting = WAITING if self._lacks_workers else None
+        self.feeds.say(self._maintenance or waiting)
 
     async def _measure(self) -> None:
         """Tell Prometheus how much there is here now."""
@@ -260,6 +292,7 @@ class Runtime:
     async def _clean_up(self) -> None:
         for erased in await db(store.clean_up):
             self.erased(erased)
+        await db(store.forget_directives)
 
     async def _compact(self) -> None:
         """Make the log smaller where a run's end has been seen by everybody."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from uuid import UUID
@@ -15,6 +17,7 @@ from chat.access import Identity
 from chat.auth.tickets import Ticket
 from chat.live.outbox import Outbox
 from chat.live.viewer import Viewer
+from chat.operating import Watching
 from chat.store.database import db
 from chat.wire.protocol import (
     CLOSE_OVERLOADED,
@@ -41,6 +44,9 @@ class Follower:
     def __init__(self, ticket: Ticket | None, shared: store.Shared | None) -> None:
         self.ticket = ticket
         self.shared = shared
+        self.name = secrets.token_hex(4)
+        self.since = time.time()
+        self.watching: Watching | None = None
         self.code = 0  # a close code of the wire, once it has ended
         self._texts: asyncio.Queue[str | None] = asyncio.Queue(1)
         self.outbox = Outbox(
@@ -115,6 +121,7 @@ async def following(
             held.callback(among.discard, follower)
         viewer = Viewer(caller.who, follower.outbox, follower.end, entry.shared)
         feed.join(viewer, entry.facts)
+        follower.watching = Watching(feed, viewer)
         held.callback(feed.leave, viewer)
         feed.subscribe(viewer, Subscribe(PROTOCOL_VERSION, dict(seen)), lambda: None)
         yield follower

@@ -96,6 +96,7 @@ class Viewer:
         self.errors: list[dict[str, Any]] = []
         self.session: dict[str, Any] = {}
         self.closes: list[int] = []
+        self.notices: list[str] = []  # that were told once
         self.connections = 0
         self.reading = asyncio.Event()  # cleared: the socket is not read
         self.reading.set()
@@ -231,6 +232,8 @@ class Viewer:
             case "accepted":
                 self.outbox.pop(data["client_id"], None)
                 self.accepted[data["client_id"]] = data["run"]
+            case "notice":
+                self.notices.append(data["text"])
             case "error":
                 self.errors.append(data)
             case _:

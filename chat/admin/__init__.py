@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-# Importing registers.
-from chat.admin import auditing, people, processes, runs, sessions, tokens
+from django.contrib import admin
 
-__all__ = ["auditing", "people", "processes", "runs", "sessions", "tokens"]
+# Importing registers.
+from chat.admin import auditing, operating, people, processes, runs, sessions, tokens
+
+__all__ = ["auditing", "operating", "people", "processes", "runs", "sessions", "tokens"]
+
+admin.site.site_header = admin.site.site_title = "Reasoning Site"
+admin.site.index_title = "Administration"

@@ -13,8 +13,10 @@ from django.http import HttpRequest
 
 from chat import store
 from chat.admin.deleting import NamesNothing, counts, tell
+from chat.admin.operating import OPERATE, direct
 from chat.auth.forgetting import forget
 from chat.models import Retention, Session
+from chat.store.directives import HangUp
 
 if TYPE_CHECKING:  # at run time ModelAdmin takes no argument
     UserModelAdmin = UserAdmin[User]
@@ -43,6 +45,19 @@ class TeamAdmin(GroupAdmin):
 @admin.register(User)
 class PersonAdmin(NamesNothing, UserModelAdmin):
     """Users, who can be deleted with all their sessions."""
+
+    actions = ("hang_up",)
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Whether they may close others' connections."""
+        return request.user.has_perm(OPERATE)
+
+    @admin.action(description="Close their connections", permissions=["operate"])
+    def hang_up(self, request: HttpRequest, chosen: QuerySet[User]) -> None:
+        """On all servers; who may still come in comes back."""
+        for user_id in chosen.values_list("pk", flat=True):
+            action = store.Action.HUNG_UP
+            direct(request, HangUp(user_id), action, user=user_id)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest

@@ -10,9 +10,11 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from chat import runtime, store
 from chat.admin.auditing import Audited
 from chat.admin.deleting import NamesNothing, counts, erase
 from chat.admin.looking import AnswerSearch, LookOnly, answers, transcript
+from chat.admin.operating import OPERATE
 from chat.models import Run, Session
 
 if TYPE_CHECKING:  # at run time ModelAdmin takes no argument
@@ -33,6 +35,7 @@ class SessionAdmin(NamesNothing, Audited, AnswerSearch, LookOnly, SessionModelAd
         "updated_at",
         ("deleted_at", admin.EmptyFieldListFilter),
     )
+    actions = ("stop",)
     search_fields = ("title",)  # shows the box; `contains` says where is searched
     search_help_text = "Words in titles, prompts and answers, or a session's id"
     date_hierarchy = "updated_at"
@@ -81,6 +84,30 @@ class SessionAdmin(NamesNothing, Audited, AnswerSearch, LookOnly, SessionModelAd
         erase(
             request, Session.objects.filter(pk__in=[session.pk for session in queryset])
         )
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Whether they may end what others have asked."""
+        return request.user.has_perm(OPERATE)
+
+    @admin.action(
+        description="Stop what is answered or waits there", permissions=["operate"]
+    )
+    def stop(self, request: HttpRequest, chosen: QuerySet[Session]) -> None:
+        """End all runs that are not over, keeping what was written."""
+        stopped = []
+        for session_id, owner_id in chosen.values_list("pk", "owner"):
+            ended = store.stop_all([session_id])
+            if ended:
+                store.audit(
+                    store.Action.STOPPED,
+                    request.user.pk,
+                    user=owner_id,
+                    session=session_id,
+                    count=len(ended),
+                )
+            stopped += ended
+        runtime.call_soon(lambda running: running.stopped(stopped))
+        self.message_user(request, f"Stopped: {len(stopped)}.")
 
     def session_of(self, shown: Session) -> Session:
         """Itself."""

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from chat import store
 from chat.auth.guests import GUEST_KEY
-from chat.models import FormerGuest, Session
+from chat.models import Census, FormerGuest, Order, Session
 
 
 def forget(user_ids: Collection[int]) -> store.Erased:
@@ -26,6 +26,9 @@ def forget(user_ids: Collection[int]) -> store.Erased:
         users = model.objects.filter(pk__in=user_ids).order_by("pk")
         chosen = list(users.select_for_update().values_list("pk", flat=True))
         erased = store.erase(Session.objects.filter(owner__in=chosen))
+        # What processes are told of them, and have told.
+        Order.objects.filter(directive__user__in=chosen).delete()
+        Census.objects.all().delete()
         _forget_cookies({str(user_id) for user_id in chosen})
         LogEntry.objects.filter(
             content_type=ContentType.objects.get_for_model(model),

@@ -147,6 +147,14 @@ class Feed:
 
     # ------------------------------------------------------------ what comes in
 
+    def behind(self, viewer: Viewer) -> int:
+        """How many events are yet to be read for a viewer."""
+        return sum(
+            max(0, track.target - seq)
+            for number, seq in viewer.cursors.items()
+            if (track := self._tracks.get(number)) is not None
+        )
+
     def begin(self, who: Identity, title: str, agent_name: str) -> None:
         """The session has just begun, with a message of `who`."""
         if self._is_ready and self._facts is None:

@@ -61,7 +61,8 @@ class Hub:
 
     `on_nudge` is told the ids of runs that were, maybe, stopped elsewhere; `on_recover`
     that another process has left runs behind; `on_call` of a session where something
-    waits that the other has no slot for, `on_started` that it waits no more.
+    waits that the other has no slot for, `on_started` that it waits no more, and
+    `on_directed` that operators want something done.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Hub:
         on_recover: Callable[[], None],
         on_call: Callable[[UUID], None],
         on_started: Callable[[UUID], None],
+        on_directed: Callable[[], None],
         layer: BaseChannelLayer | None = None,
     ) -> None:
         """`layer`: by default the configured one; without any there is one process."""
@@ -79,6 +81,7 @@ class Hub:
         self._on_recover = on_recover
         self._on_call = on_call
         self._on_started = on_started
+        self._on_directed = on_directed
         self._me = uuid4().hex
         self._layer = layer or get_channel_layer()
         self._outage = Outage(logger, "the channel layer")
@@ -177,6 +180,10 @@ class Hub:
     def tell_started(self, session_id: UUID) -> None:
         """Tell the others who heard the same call that they need not."""
         self._enqueue(0, CONTROL, {"started": session_id.hex})
+
+    def tell_directed(self) -> None:
+        """Have the other processes look what operators want."""
+        self._enqueue(0, CONTROL, {"directed": True})
 
     @property
     def state(self) -> str:
@@ -300,6 +307,8 @@ class Hub:
         elif "watching" in message:
             self._unwatched.pop(message["watching"], None)
             self._newly_watched.add(message["watching"])
+        elif "directed" in message:
+            self._on_directed()
         elif "start" in message:
             self._on_call(UUID(message["start"]))
         elif "started" in message:

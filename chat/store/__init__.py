@@ -27,6 +27,16 @@ from chat.store.conversations import (
     question,
     session_after,
 )
+from chat.store.directives import (
+    direct,
+    directives_after,
+    forget_directives,
+    maintenance,
+    members,
+    report,
+    reported,
+    standing_directives,
+)
 from chat.store.erasing import Erased, erase
 from chat.store.events import (
     LogPage,
@@ -84,7 +94,7 @@ from chat.store.snapshots import (
     standing,
     usage_of,
 )
-from chat.store.stopping import Stopped, delete_session, stop
+from chat.store.stopping import Stopped, delete_session, stop, stop_all
 from chat.store.tokens import (
     TokenFacts,
     add_token,
@@ -139,12 +149,15 @@ __all__ = [
     "compact",
     "compactable",
     "delete_session",
+    "direct",
+    "directives_after",
     "enter",
     "erase",
     "erase_owned",
     "facts_of",
     "find_session",
     "find_token",
+    "forget_directives",
     "former_guests",
     "has_queued",
     "import_session",
@@ -154,6 +167,8 @@ __all__ = [
     "load",
     "log_page",
     "lost",
+    "maintenance",
+    "members",
     "owned",
     "owned_ids",
     "positions",
@@ -161,6 +176,8 @@ __all__ = [
     "read_events",
     "read_pace",
     "recall",
+    "report",
+    "reported",
     "restore_session",
     "retention_of",
     "retire_guest",
@@ -176,8 +193,10 @@ __all__ = [
     "shares_of",
     "snapshot_rows",
     "standing",
+    "standing_directives",
     "start_next",
     "stop",
+    "stop_all",
     "take",
     "take_over",
     "tokens_of",

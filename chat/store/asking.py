@@ -97,12 +97,14 @@ def ask(  # noqa: PLR0913  (what a message consists of)
     max_queued: int,
     claimant: Claimant | None = None,
     address: AddressLimit | None = None,
+    closed: str = "",
 ) -> Asked:
     """Store a message as a run of the session, which begins with its first.
 
     `claimant` drives the run at once if its turn has come; else it is queued. Without
-    `agent_name` the session's agent is asked. Raises NotYoursError, NotAllowedError, or
-    ProtocolError (`queue_full`).
+    `agent_name` the session's agent is asked. `closed`: why nothing new is taken, where
+    that is so. Raises NotYoursError, NotAllowedError, or ProtocolError (`queue_full`,
+    `model_unavailable`).
     """
     with transaction.atomic():
         session = _touched_session(session_id, who, agent_name, prompt)
@@ -111,6 +113,8 @@ def ask(  # noqa: PLR0913  (what a message consists of)
             transaction.set_rollback(True)  # nothing new has been said
             run_id, number = runs.known
             return Asked(run_id, number, None, None)
+        if closed:
+            raise ProtocolError("model_unavailable", closed, retryable=True)
         _check_address(session_id, address)
         question = _Question(
             prompt, session.agent_name, enable_reasoning, client_id=client_id

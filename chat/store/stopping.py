@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -39,6 +40,24 @@ def stop(
         return Stopped(run.pk, _end(run, seen))
 
 
+def stop_all(session_ids: Iterable[UUID]) -> list[Stopped]:
+    """End whatever is answered, or waits, in these sessions, whoever's they are."""
+    return [stopped for session_id in session_ids for stopped in _stop_in(session_id)]
+
+
+def _stop_in(session_id: UUID) -> list[Stopped]:
+    with transaction.atomic():
+        # As for every change of a session's runs: first the session, then they.
+        Session.objects.select_for_update(no_key=True).filter(id=session_id).first()
+        return [Stopped(run.pk, _end(run, None)) for run in _unfinished(session_id)]
+
+
+def _unfinished(session_id: UUID) -> list[Run]:
+    """The session's runs that are not over, locked, oldest first."""
+    runs = Run.objects.select_for_update(no_key=True).filter(session=session_id)
+    return list(runs.exclude(status=Run.Status.FINISHED).order_by("number"))
+
+
 def delete_session(session_id: UUID, who: Identity) -> list[int]:
     """Put a session out of sight, and end what runs in it: the ids of those runs.
 
@@ -50,8 +69,7 @@ def delete_session(session_id: UUID, who: Identity) -> list[int]:
             session = locked_session(session_id, who, Act.MANAGE)
         except ProtocolError:
             raise NotYoursError from None  # nobody has begun it
-        runs = Run.objects.select_for_update(no_key=True).filter(session=session)
-        ended = list(runs.exclude(status=Run.Status.FINISHED).order_by("number"))
+        ended = _unfinished(session.pk)
         for run in ended:
             _end(run, None)
         Session.objects.filter(id=session.pk).update(deleted_at=Now())

@@ -52,6 +52,7 @@ class Scheduler:
         self._drivers: dict[int, Driver] = {}  # by run id
         self._background: set[asyncio.Task[Any]] = set()
         self._closing = False
+        self.maintenance = ""  # what people are told while nothing more begins
         self._claiming = 0  # claims under way: each may become a run
         self.lease = Lease(
             running=lambda: frozenset(self._drivers),
@@ -137,7 +138,7 @@ class Scheduler:
         """Take over abandoned runs and start waiting ones, while there are slots."""
         while self._free_slots and await self._take_over_some():
             pass
-        while self._free_slots and await self._start_some():
+        while self._free_slots and not self.maintenance and await self._start_some():
             pass
 
     async def drain(self) -> None:
@@ -205,6 +206,8 @@ class Scheduler:
 
         Returns True if a run was started.
         """
+        if self.maintenance:
+            return False
         try:
             return await self._claim(partial(store.start_next, session_id))
         except DatabaseError as error:

@@ -47,6 +47,7 @@ class Verbs:
             client_id=chat.client_id,
             max_queued=settings.MAX_QUEUED_RUNS,
             address=_address_limit(address_key),
+            closed=self._scheduler.maintenance,
         )
         return await self._scheduler.to_the_end(
             self._begin(session_id, ask, who, agent_name or registry.default())
@@ -56,6 +57,8 @@ class Verbs:
         self, session_id: UUID, who: Identity, number: int, address_key: str = ""
     ) -> Asked:
         """Run a finished run's prompt again. Raises as `ask`."""
+        if closed := self._scheduler.maintenance:
+            raise ProtocolError("model_unavailable", closed, retryable=True)
         retry = partial(store.retry, session_id, who, number, settings.MAX_QUEUED_RUNS)
         return await self._scheduler.to_the_end(self._begin(session_id, retry, who))
 

@@ -67,6 +67,7 @@ beforeEach(() => {
     report,
     onSession: () => {},
     onError: (error) => errors.push(error.message),
+    onNotice: (text) => errors.push(text),
   });
 });
 

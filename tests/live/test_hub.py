@@ -32,6 +32,7 @@ class Heard:
         self.called: list[UUID] = []
         self.started: list[UUID] = []
         self.recovers = 0
+        self.directed = 0
         self.layer = layer
         self.hub = Hub(
             self,
@@ -39,6 +40,7 @@ class Heard:
             self._recover,
             self.called.append,
             self.started.append,
+            self._directed,
             layer,
         )
 
@@ -54,6 +56,9 @@ class Heard:
 
     def _recover(self) -> None:
         self.recovers += 1
+
+    def _directed(self) -> None:
+        self.directed += 1
 
 
 Start = Callable[[], Any]

@@ -139,6 +139,7 @@ class Process:
             self._changed.set,
             self._on_call,
             self._on_started,
+            self._changed.set,
         )
         self.journal = Journal(self.hub.publish)
         self.scheduler = Scheduler(self.hub, self.journal, self._changed.set)

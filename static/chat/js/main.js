@@ -218,6 +218,7 @@ client.session.subscribe(({ title }) => {
 client.on("asked", () => transcript.toEnd());
 client.on("notice", (notice) => {
   if (notice.code === "session_deleted") deleted(notice);
+  else if (notice.code === "operator") toasts.keep(noticeText(notice));
   else toasts.say(noticeText(notice));
 });
 

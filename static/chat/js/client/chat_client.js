@@ -108,6 +108,7 @@ export class ChatClient {
       report,
       onSession: (change) => this.#changeSession(change),
       onError: (error) => this.#refused(error),
+      onNotice: (message) => this.#notify({ code: "operator", message }),
     });
     /** The digests of all finished steps, checked. */
     this.proof = new Proof(this.runs, options.digest, (run) => this.#room.heal(run));

@@ -46,6 +46,7 @@ const REJOIN_MS = 500;
  * @property {() => number} random
  * @property {Report} report
  * @property {(session: Partial<Session>) => void} onSession
+ * @property {(text: string) => void} onNotice what whoever runs the site tells people
  * @property {(error: ServerError) => void} onError an error that is about no message
  */
 
@@ -114,6 +115,8 @@ export class Room {
         return this.#sender.accepted(message.data.client_id);
       case "session":
         return this.#needs.onSession(message.data);
+      case "notice":
+        return this.#needs.onNotice(message.data.text);
       case "error":
         return this.#error(message.data);
     }

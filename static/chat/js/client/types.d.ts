@@ -166,6 +166,7 @@ export type ServerMessage =
   | { type: "events"; data: { run: number; events: RunEvent[] } }
   | { type: "accepted"; data: { client_id: string; run: number } }
   | { type: "session"; data: Partial<Session> }
+  | { type: "notice"; data: { text: string; level: "info" | "warning" } }
   | { type: "error"; data: ServerError }
   | { type: "pong"; data: { timestamp?: unknown } };
 

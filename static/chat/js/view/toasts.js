@@ -29,7 +29,25 @@ export class Toasts {
    * @param {...Offer} offers
    */
   say(text, ...offers) {
-    const toast = h("div", { class: "toast" }, h("span", {}, text));
+    const toast = this.#add(text, offers);
+    if (offers[0]?.isFocused) toast.querySelector("button")?.focus();
+    this.#fade(toast, offers.length > 0 ? OFFER_MS : STAY_MS);
+  }
+
+  /**
+   * Say it until somebody has read it.
+   * @param {string} text
+   */
+  keep(text) {
+    this.#add(text, [{ label: "Close", act: () => {} }]);
+  }
+
+  /**
+   * @param {string} text
+   * @param {Offer[]} offers
+   */
+  #add(text, offers) {
+    const toast = h("div", { class: "toast" }, h("span", { dir: "auto" }, text));
     for (const offer of offers) {
       const press = button(offer.label, "offer", { class: "toast__offer" });
       press.addEventListener("click", () => {
@@ -40,8 +58,7 @@ export class Toasts {
     }
     this.#root.append(toast);
     while (this.#root.children.length > MOST) this.#root.firstChild?.remove();
-    if (offers[0]?.isFocused) toast.querySelector("button")?.focus();
-    this.#fade(toast, offers.length > 0 ? OFFER_MS : STAY_MS);
+    return toast;
   }
 
   /**
