@@ -17,8 +17,10 @@ from msgspec import Struct
 from reasoning_site import addresses
 from reasoning_site.addresses import Address
 
-T = TypeVar("T")
+N = TypeVar("N", int, float)
 
+MAX_WHOLE: Final = 2**31 - 1
+MAX_SECONDS: Final = 30 * 24 * 60 * 60
 POSTGRES_PORT: Final = 5432
 SMTP_PORTS: Final = {"smtp": 25, "smtp+tls": 587, "smtps": 465}
 _NAME: Final = r"[\w-]+(?:\.[\w-]+)*"
@@ -51,14 +53,17 @@ def flag(name: str, default: bool) -> bool:  # noqa: FBT001 - reads as a default
     return default
 
 
-def whole(name: str, default: int, *, at_least: int = 0) -> int:
+def whole(
+    name: str, default: int, *, at_least: int = 0, at_most: int = MAX_WHOLE
+) -> int:
     """A whole number."""
-    return _number(name, default, int, "a whole number", at_least)
+    return _number(name, default, int, "a whole number", at_least, at_most)
 
 
 def seconds(name: str, default: float, *, at_least: float = 0.05) -> float:
     """A time in seconds, fractions allowed."""
-    return _number(name, default, float, "a number of seconds", at_least)
+    kind = "a number of seconds"
+    return _number(name, default, float, kind, at_least, MAX_SECONDS)
 
 
 def choice(name: str, default: str, allowed: Iterable[str]) -> str:
@@ -98,9 +103,17 @@ def json_object(name: str) -> dict[str, Any]:
 
 def _json(name: str) -> Any:
     try:
-        return json.loads(text(name))
+        return json.loads(text(name), parse_float=_finite, parse_constant=_finite)
     except ValueError:
         raise _nonsense(name, "JSON") from None
+
+
+def _finite(text: str) -> float:
+    """The number. Raises ValueError where it is none, or larger than any."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def path(name: str, default: Path) -> Path:
@@ -378,18 +391,22 @@ def _address(name: str, value: str, expected: str) -> Address:
 
 
 def _number(
-    name: str, default: T, read: Callable[[str], T], kind: str, at_least: float
-) -> T:
+    name: str,
+    default: N,
+    read: Callable[[str], N],
+    kind: str,
+    at_least: float,
+    at_most: int,
+) -> N:
     value = text(name)
     if not value:
         return default
     try:
         number = read(value.replace("_", ""))
-    except ValueError as error:
-        raise _nonsense(name, kind) from error
-    # int or float; NaN and infinity are no numbers to wait for.
-    if not at_least <= float(number) < math.inf:  # type: ignore[arg-type]
-        raise _nonsense(name, f"{kind}, at least {at_least:g}")
+    except ValueError:
+        raise _nonsense(name, kind) from None
+    if not at_least <= number <= at_most:  # nor is NaN
+        raise _nonsense(name, f"{kind}, from {at_least:g} to {at_most:,}")
     return number
 
 

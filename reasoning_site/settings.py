@@ -25,16 +25,16 @@ SECRET_KEY = env.secret("SECRET_KEY", DATA_DIR / "secret-key.txt")
 SECRET_KEY_GENERATED = not env.text("SECRET_KEY")
 # What this site is called where others of its kind may be: by a digest of its key.
 _SITE = hashlib.sha256(f"reasoning-site {SECRET_KEY}".encode()).hexdigest()[:12]
-PORT = env.whole("PORT", 8000)
+PORT = env.whole("PORT", 8000, at_most=65_535)
 HTTPS = env.flag("HTTPS", default=False)
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
-WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", 1, at_least=1)
+WEB_CONCURRENCY = env.whole("WEB_CONCURRENCY", 1, at_least=1, at_most=1_000)
 URL_PREFIX = env.url_path("URL_PREFIX")
-RETENTION_DAYS = env.whole("RETENTION_DAYS", 0)  # 0: for ever
+RETENTION_DAYS = env.whole("RETENTION_DAYS", 0, at_most=100_000)  # 0: for ever
 ALLOW_GUESTS = env.flag("ALLOW_GUESTS", default=True)
 ALLOW_SIGNUP = env.flag("ALLOW_SIGNUP", default=False)
-STAFF_SESSION_HOURS = env.whole("STAFF_SESSION_HOURS", 12, at_least=1)
+STAFF_SESSION_HOURS = env.whole("STAFF_SESSION_HOURS", 12, at_least=1, at_most=10_000)
 LOG_LEVEL = env.choice(
     "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 )
@@ -92,7 +92,7 @@ HEARTBEAT_SECONDS = env.seconds("HEARTBEAT_SECONDS", 3)
 TAKEOVER_SECONDS = env.seconds("TAKEOVER_SECONDS", 10)
 POSITION_CHECK_SECONDS = env.seconds("POSITION_CHECK_SECONDS", 2)
 SIGN_IN_CHECK_SECONDS = env.seconds("SIGN_IN_CHECK_SECONDS", 2)
-DRAIN_SECONDS = env.whole("DRAIN_SECONDS", 30)
+DRAIN_SECONDS = env.whole("DRAIN_SECONDS", 30, at_most=env.MAX_SECONDS)
 MAX_DATABASE_OUTAGE_SECONDS = env.seconds("MAX_DATABASE_OUTAGE_SECONDS", 60)
 
 # ------------------------------------------------------------------ Django
@@ -148,7 +148,7 @@ TEMPLATES: list[dict[str, Any]] = [
     },
 ]
 
-DATABASE_POOL_SIZE = env.whole("DATABASE_POOL_SIZE", 16, at_least=2)
+DATABASE_POOL_SIZE = env.whole("DATABASE_POOL_SIZE", 16, at_least=2, at_most=10_000)
 DATABASES = {
     "default": env.database("DATABASE_URL", DATA_DIR / "db.sqlite3", DATABASE_POOL_SIZE)
 }

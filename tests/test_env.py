@@ -288,7 +288,19 @@ def test_options_are_a_json_object(monkeypatch: pytest.MonkeyPatch, value: str) 
             lambda: env.mail_server(NAME),
             ["mail.example:25", "http://u:pass@mail", "smtp://a,b", "smtp://u:p#ss@m"],
         ),
-        (lambda: env.seconds(NAME, 1), ["inf", "1e999", "-inf", "nan"]),
+        (
+            lambda: env.seconds(NAME, 1),
+            ["inf", "1e999", "-inf", "nan", "1e30", "-1e30", "2592001", "1e-9"],
+        ),
+        (
+            lambda: env.whole(NAME, 1),
+            ["1e30", "9" * 400, "9" * 5000, "-9", "2147483648", "0x10"],
+        ),
+        (lambda: env.whole(NAME, 1, at_most=65_535), ["70000"]),
+        (
+            lambda: env.json_object(NAME),
+            ['{"temperature": 1e999}', '{"top_p": -1e999}', '{"a": [NaN]}'],
+        ),
     ],
 )
 def test_addresses_that_cannot_be_meant_stop_the_start_without_a_secret(
