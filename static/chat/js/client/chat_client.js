@@ -414,7 +414,6 @@ export class ChatClient {
 
   /** @param {ServerError} error */
   #refused({ code, message }) {
-    if (code === "model_unavailable") this.runs.lackWorkers();
     this.#notify({ code, message });
   }
 

@@ -18,8 +18,6 @@ export class Conversation {
   #first = null;
   /** @type {Set<(run: number) => void>} */
   #listeners = new Set();
-  /** Has the server said that no worker is there that could answer? */
-  #lacksWorkers = false;
 
   /** @returns {Run[]} oldest first */
   get runs() {
@@ -48,22 +46,14 @@ export class Conversation {
   }
 
   /**
-   * What a queued run waits for: an answer before it, a free place, or a worker.
+   * What a queued run waits for: an answer before it, or a free place.
    * @param {number} number
-   * @returns {"answer" | "place" | "worker"}
+   * @returns {"answer" | "place"}
    */
   waitsFor(number) {
-    const before = this.runs.some(
-      ({ run, status }) => run < number && status !== "finished",
-    );
-    if (before) return "answer";
-    return this.#lacksWorkers ? "worker" : "place";
-  }
-
-  /** No worker is there, until a run begins. */
-  lackWorkers() {
-    this.#lacksWorkers = true;
-    for (const { run } of this.queued) this.#tell(run);
+    return this.runs.some(({ run, status }) => run < number && status !== "finished")
+      ? "answer"
+      : "place";
   }
 
   /** @param {number} number */
@@ -172,10 +162,8 @@ export class Conversation {
 
   /** @param {number} run */
   #tell(run) {
-    const status = this.#runs.get(run)?.status;
-    if (status === "running") this.#lacksWorkers = false;
     for (const listener of [...this.#listeners]) listener(run);
-    if (status !== "finished") return;
+    if (this.#runs.get(run)?.status !== "finished") return;
     for (const queued of this.queued) {
       for (const listener of [...this.#listeners]) listener(queued.run);
     }

@@ -77,7 +77,6 @@ export class WaitState {
 const WAITING = {
   answer: "Sent when the answer above is done",
   place: "Waiting for a free place",
-  worker: "Waiting for a worker: none is running",
 };
 
 export class Ask {
@@ -105,7 +104,7 @@ export class Ask {
   /**
    * @param {Run} run
    * @param {number} now milliseconds
-   * @param {"answer" | "place" | "worker"} waitsFor what it waits for while it is queued
+   * @param {"answer" | "place"} waitsFor what it waits for while it is queued
    */
   update(run, now, waitsFor) {
     const beginning = oneLine(run.prompt, HEADING_CHARS);

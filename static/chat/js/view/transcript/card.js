@@ -13,8 +13,7 @@ import { Foldable } from "./fold.js";
  * @property {Folds} folds
  * @property {() => number} now milliseconds
  * @property {() => number} serverNow Unix seconds
- * @property {(run: number) => "answer" | "place" | "worker"} waitsFor what a queued run
- *   waits for
+ * @property {(run: number) => "answer" | "place"} waitsFor what a queued run waits for
  * @property {() => boolean} isFollowing is the reader at the end?
  */
 
