@@ -973,6 +973,8 @@ async def test_who_reads_no_answers_is_hung_up_on_whatever_the_answer(
     class Consumer(ChatConsumer):
         closed = False
         bad_frames = 0
+        frames = 0
+        waits_for_token = None
 
         def __init__(self) -> None:
             super().__init__()
