@@ -237,7 +237,7 @@ def test_nothing_changes_without_the_csrf_token(ada: User, hers: UUID) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("post", "/api/sessions"),
+        ("put", "/api/sessions"),
         ("get", "/api/sessions/{}"),
         ("put", "/api/sessions/{}"),
         ("get", "/api/sessions/{}/restore"),

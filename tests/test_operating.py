@@ -234,6 +234,11 @@ async def test_operators_reach_who_is_on_another_server(
             await asyncio.to_thread(
                 root.submit, f"{here.url}{OPERATE}", act="close", text="Back soon"
             )
+            await viewer.until(
+                lambda: (viewer.session.get("notice") or {}).get("text") == "Back soon",
+                20,
+                "told there too",
+            )
             asked = viewer.ask("More")
             await viewer.until(lambda: viewer.errors, 10, "refused")
             error = viewer.errors[-1]

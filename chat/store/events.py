@@ -21,6 +21,7 @@ from chat.wire.protocol import (
     RunStarted,
     StepDelta,
     StepFinished,
+    StepProgress,
     StepReplaced,
     decode_event,
     decode_events,
@@ -56,7 +57,7 @@ def read_events(
 
 def _cut(events: list[Event], after: int) -> list[Event]:
     """Of progress that stands for several events, what comes after seq `after`."""
-    if events and first_of(events[0]) <= after:
+    if events and isinstance(events[0], StepProgress) and first_of(events[0]) <= after:
         first = after + 1 if after + 1 < events[0].seq else UNSET
         events[0] = structs.replace(events[0], first=first)
     return events
