@@ -176,6 +176,26 @@ def model_server_is_complete() -> Iterator[CheckMessage]:
 
 
 @site_check
+def single_sign_on_is_complete() -> Iterator[CheckMessage]:
+    """A provider has to know this site, and nobody else may read what it says."""
+    issuer, client_id = settings.OIDC_ISSUER, settings.OIDC_CLIENT_ID
+    if bool(issuer) != bool(client_id):
+        yield Error(
+            "Of OIDC_ISSUER and OIDC_CLIENT_ID one is set, but not the other.",
+            hint="Set both, and OIDC_CLIENT_SECRET, to what the provider gave you.",
+            id="chat.E007",
+        )
+    address = urlsplit(issuer)
+    if address.scheme == "http" and address.hostname not in LOCAL:
+        yield Doubt(
+            "OIDC_ISSUER begins with http: who is between the site and the provider "
+            "could come in as anybody.",
+            hint="Use its https address.",
+            id="chat.W009",
+        )
+
+
+@site_check
 def model_file_exists() -> Iterator[CheckMessage]:
     """The file named for the built-in model is there."""
     name = settings.BUILTIN_MODEL_PATH

@@ -40,6 +40,13 @@ LOG_LEVEL = env.choice(
 )
 LOG_FORMAT = env.choice("LOG_FORMAT", "line", ("line", "json"))
 
+# ------------------------------------------------------------------ single sign-on
+
+OIDC_ISSUER = env.http_url("OIDC_ISSUER")
+OIDC_CLIENT_ID = env.text("OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = env.text("OIDC_CLIENT_SECRET")
+OIDC_NAME = env.text("OIDC_NAME", "single sign-on")
+
 # ------------------------------------------------------------------ mail
 
 _mail = env.mail_server("EMAIL_URL", "console://" if DEBUG else "")
@@ -109,6 +116,8 @@ INSTALLED_APPS = [
     "channels",
     "allauth",
     "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
 ]
 
 MIDDLEWARE = [
@@ -208,8 +217,13 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_RATE_LIMITS = {
     "signup": "20/h/ip",
     "reset_password": "20/h/ip,5/h/key",
+    "oidc": "30/m/ip",
     **dict.fromkeys(("login", "login_failed", "reauthenticate", "change_password")),
 }
+SOCIALACCOUNT_ADAPTER = "chat.accounts.oidc.OidcAccountAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_EMAIL_REQUIRED = False
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"  # they are proved already, or left out
 PASSWORD_RESET_TIMEOUT = 24 * 3600
 
 LANGUAGE_CODE = "en-us"

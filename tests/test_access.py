@@ -62,6 +62,8 @@ ROUTES: Final[dict[str, list[Row]]] = {
     "sign-in/reset/sent": [("GET", "/sign-in/reset/sent", None)],
     RESET: [("GET", "/sign-in/reset/1-key", None)],
     "sign-in/again": [("POST", "/sign-in/again", None)],
+    "sign-in/oidc": [("POST", "/sign-in/oidc", None)],
+    "sign-in/oidc/callback": [("GET", "/sign-in/oidc/callback", None)],
     "sign-up": [("GET", "/sign-up", None)],
     "sign-up/sent": [("GET", "/sign-up/sent", None)],
     CONFIRM: [("GET", "/email/key", None)],
@@ -148,6 +150,8 @@ def site(
         STATIC_ROOT=static_root,
         ALLOW_SIGNUP=1,
         EMAIL_URL="console://",
+        OIDC_ISSUER="http://127.0.0.1:9",  # nobody is there
+        OIDC_CLIENT_ID="site",
     ) as site:
         yield site
 

@@ -56,6 +56,8 @@ def test_every_message_has_a_hint(given: Callable[..., None]) -> None:
         ("chat.W003", {"ALLOWED_HOSTS": ["*"]}),
         ("chat.E003", {"HEARTBEAT_SECONDS": 6.0}),
         ("chat.E004", {"LLM_BASE_URL": "http://model/v1"}),
+        ("chat.E007", {"OIDC_ISSUER": "https://directory.example"}),
+        ("chat.W009", {"OIDC_ISSUER": "http://d.example", "OIDC_CLIENT_ID": "x"}),
         ("chat.W008", {"LLM_BASE_URL": "http://model:8000", "LLM_MODEL": "m"}),
         ("chat.W008", {"LLM_BASE_URL": "http://model/?a=b", "LLM_MODEL": "m"}),
         ("chat.W004", {"LLM_MODEL": "qwen3:8b"}),

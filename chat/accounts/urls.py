@@ -6,7 +6,7 @@ from allauth.account import views as allauth
 from django.contrib.auth.views import LogoutView
 from django.urls import path, re_path
 
-from chat.accounts import data, views
+from chat.accounts import data, oidc, views
 from chat.accounts.views import offered
 
 RESET = r"^sign-in/reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)$"
@@ -30,6 +30,12 @@ urlpatterns = [
         name="account_reset_password_from_key",
     ),
     path("sign-in/again", allauth.reauthenticate, name="account_reauthenticate"),
+    path("sign-in/oidc", offered("OIDC_ISSUER", oidc.begin), name="oidc"),
+    path(
+        "sign-in/oidc/callback",
+        offered("OIDC_ISSUER", oidc.callback),
+        name="oidc_callback",
+    ),
     path("sign-up", views.SignUp.as_view(), name="account_signup"),
     path(
         "sign-up/sent",

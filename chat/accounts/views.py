@@ -53,6 +53,7 @@ class SignIn(views.LoginView):
             "guests": settings.ALLOW_GUESTS,
             "has_signup": settings.ALLOW_SIGNUP,
             "has_mail": settings.HAS_MAIL,
+            "oidc_name": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
         }
 
 
@@ -94,4 +95,6 @@ class ChangePassword(views.PasswordChangeView):
 @login_required
 def account(request: HttpRequest) -> HttpResponse:
     """What there is to one's account."""
-    return render(request, "account/account.html")
+    has_password = request.user.has_usable_password()  # type: ignore[union-attr]  # who is signed in
+    directory = settings.OIDC_NAME if settings.OIDC_ISSUER and not has_password else ""
+    return render(request, "account/account.html", {"directory": directory})

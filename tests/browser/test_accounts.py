@@ -13,6 +13,7 @@ from tests.browser.drive import Chat, Screens
 from tests.browser.states import MODEL
 from tests.browser.test_accessibility import violations
 from tests.model_server import ModelServer
+from tests.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcProvider
 from tests.servers import Databases, Site, wait_until
 
 PASSWORD = "a secret of his"
@@ -20,8 +21,16 @@ SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 
 
 @pytest.fixture(scope="module")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcProvider]:
+    """Who vouches for people."""
+    with OidcProvider(tmp_path_factory.mktemp("oidc")) as provider:
+        yield provider
+
+
+@pytest.fixture(scope="module")
 def site(
     model: ModelServer,
+    provider: OidcProvider,
     databases: Databases,
     tmp_path_factory: pytest.TempPathFactory,
     static_root: Any,
@@ -35,6 +44,10 @@ def site(
         "SIGN_IN_CHECK_SECONDS": 1,
         "ALLOW_SIGNUP": 1,
         "EMAIL_URL": "console://",
+        "OIDC_ISSUER": provider.url,
+        "OIDC_CLIENT_ID": CLIENT_ID,
+        "OIDC_CLIENT_SECRET": CLIENT_SECRET,
+        "OIDC_NAME": "Our Directory",
     }
     with Site(tmp_path_factory.mktemp("accounts"), **settings) as site:
         yield site
@@ -127,6 +140,31 @@ def test_another_password_ends_what_others_have_open(
     fill(page, Username="carl", Password=new)
     chat.live()
     chat.assert_clean()
+
+
+def test_by_single_sign_on_one_comes_in_with_what_one_said(screens: Screens) -> None:
+    """From the page to the provider and back, without a password of the site's."""
+    chat = screens.chat().open().say("[scenario hello]").finished()
+    page, address = chat.page, chat.page.url
+    page.click("#account summary")
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_role("button", name="Sign in with Our Directory").click()
+    expect(page).to_have_title("Who are you?")
+    page.get_by_role("link", name="changed my mind").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.goto(address)
+    chat.live()  # still the guest
+    expect(page.locator(".chat")).to_contain_text("hello")
+    page.click("#account summary")
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_role("button", name="Sign in with Our Directory").click()
+    page.get_by_label("Name").fill("olga")
+    page.get_by_role("button", name="It is me").click()
+    chat.live()
+    assert page.url == address
+    expect(page.locator(".side__foot")).to_contain_text("olga")
+    expect(page.locator(".chat")).to_contain_text("hello")
+    assert chat.wrongs == []
 
 
 def test_everybody_can_use_the_pages(screens: Screens, site: Site) -> None:
